@@ -1,0 +1,221 @@
+"""What a component's author writes: a class with inputs and outputs, and what it can use at run time."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, overload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import DTypeLike
+
+    from dolphin_mp.ipc import Channel
+
+
+class Done(Exception):  # noqa: N818 - an outcome, no error, and the contract's name
+    """Raised by a component that has finished its work: it ends for good, whatever its restart policy."""
+
+
+class Output:
+    """A channel that the component writes.
+
+    Args:
+        dtype: anything that `numpy.dtype` takes, or a function of the options that gives it.
+        shape: of one record: an int, a tuple of ints, or a function of the options that gives one of them.
+        keep: how many records are readable at any instant.
+
+    On an instance the attribute is the claimed `Channel`.
+    """
+
+    def __init__(
+        self,
+        dtype: DTypeLike | Callable[[Any], DTypeLike],
+        shape: int | tuple[int, ...] | Callable[[Any], int | tuple[int, ...]] = (),
+        keep: int = 8,
+    ) -> None:
+        self.dtype = dtype
+        self.shape = shape
+        self.keep = keep
+        self.attribute = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.attribute = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Output: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> Channel: ...
+    def __get__(self, instance: object | None, owner: type) -> Output | Channel:
+        if instance is None:
+            return self
+        raise _not_connected(owner, "output", self.attribute)
+
+
+class Input:
+    """A channel that the component reads.
+
+    Args:
+        channel: ``component.output``; the configuration's ``inputs`` table can name another.
+        dtype: what the author expects (optional, as for `Output`): another one of the producer is an error
+            at launch.
+        shape: likewise; None accepts any.
+        stale_after: a duration such as "3s"; without it no record is called stale.
+        required: while the input is stale, `Component.on_stale` is called instead of `Component.step`.
+        share: deal each record to exactly one instance of a pool.
+
+    On an instance the attribute is the attached `Channel`.
+    """
+
+    def __init__(
+        self,
+        channel: str,
+        dtype: DTypeLike | Callable[[Any], DTypeLike] | None = None,
+        shape: int | tuple[int, ...] | Callable[[Any], int | tuple[int, ...]] | None = None,
+        *,
+        stale_after: str | None = None,
+        required: bool = False,
+        share: bool = False,
+    ) -> None:
+        self.channel = channel
+        self.dtype = dtype
+        self.shape = shape
+        self.stale_after = stale_after
+        self.required = required
+        self.share = share
+        self.attribute = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.attribute = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Input: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> Channel: ...
+    def __get__(self, instance: object | None, owner: type) -> Input | Channel:
+        if instance is None:
+            return self
+        raise _not_connected(owner, "input", self.attribute)
+
+
+class Host(Protocol):
+    """What a component asks of whatever runs it."""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the component was asked to stop."""
+
+    def beat(self) -> None:
+        """Count as a step: the component lives."""
+
+
+class _NoHost:
+    stopping = False
+
+    def beat(self) -> None:
+        """Nobody listens."""
+
+
+class Component:
+    """The base of a user's component: declare inputs and outputs, write `step` or ``async def run(self)``.
+
+    `name`, `options`, `log`, `beat` and the channels work from ``__init__`` on. When it steps is said by
+    `every` (a duration), `on` (names of inputs) and `schedule` (cron); with none of them it steps on each new
+    record of any input. Options are a nested dataclass named ``Options``.
+    """
+
+    every: ClassVar[str | None] = None
+    on: ClassVar[Sequence[str] | None] = None
+    schedule: ClassVar[str | None] = None
+
+    name: str = ""
+    options: Any = None
+    log: logging.Logger = logging.getLogger("dolphin_mp.component")
+    _host: Host = _NoHost()
+
+    @classmethod
+    def inputs(cls) -> dict[str, Input]:
+        """Give the declared inputs by attribute, base classes' first."""
+        return _declared(cls, Input)
+
+    @classmethod
+    def outputs(cls) -> dict[str, Output]:
+        """Give the declared outputs by attribute, base classes' first."""
+        return _declared(cls, Output)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether this component was asked to stop: a long step or `run` should then return."""
+        return self._host.stopping
+
+    def beat(self) -> None:
+        """Say that the component lives, in the midst of a long step or in `run`."""
+        self._host.beat()
+
+    def setup(self) -> None:
+        """Prepare; when it returns the component is ready."""
+
+    def step(self) -> None:
+        """Do one round of work."""
+        raise NotImplementedError(f"{type(self).__name__} defines neither step() nor async run()")
+
+    def on_stale(self) -> None:
+        """Called instead of `step` while a required input is stale or has no record yet."""
+
+    def close(self) -> None:
+        """Tidy up; called once when the component stops, not when it is killed."""
+
+
+AnyComponent = TypeVar("AnyComponent", bound=Component)
+
+
+def create_component(
+    component_class: type[AnyComponent],
+    *,
+    name: str,
+    options: Any = None,
+    channels: Mapping[str, Any] | None = None,
+    log: logging.Logger | None = None,
+    host: Host | None = None,
+) -> AnyComponent:
+    """Make a connected instance: everything it may use is set before its ``__init__()`` runs, without arguments.
+
+    Args:
+        component_class: the user's class.
+        name: of the component in its system.
+        options: an instance of its ``Options``, or None.
+        channels: by attribute, what its inputs and outputs are to be.
+        log: its logger; one named after the component when None.
+        host: what hears its beats and knows of a stop; nobody when None.
+    """
+    component = component_class.__new__(component_class)
+    component.name = name
+    component.options = options
+    component.log = log or logging.getLogger(f"dolphin_mp.component.{name}")
+    if host is not None:
+        component._host = host
+    for attribute, channel in (channels or {}).items():
+        setattr(component, attribute, channel)
+    component.__init__()  # type: ignore[misc]
+    return component
+
+
+Declaration = TypeVar("Declaration", Input, Output)
+
+
+def _declared(cls: type, kind: type[Declaration]) -> dict[str, Declaration]:
+    found: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        for attribute, value in vars(base).items():
+            if isinstance(value, kind):
+                found[attribute] = value
+            else:  # a subclass that sets the attribute to something else takes the declaration back
+                found.pop(attribute, None)
+    return found
+
+
+def _not_connected(owner: type, what: str, attribute: str) -> AttributeError:
+    return AttributeError(
+        f"{what} {owner.__name__}.{attribute} is not connected: it is a channel only in a running component; "
+        "in a test, step the component with dolphin_mp.testing"
+    )

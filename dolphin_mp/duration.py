@@ -1,0 +1,26 @@
+"""Durations as people write them, "5ms" or "4h", as seconds."""
+
+from __future__ import annotations
+
+import re
+
+_SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_FORM = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([a-zµ]+)")
+_RIGHT = 'write a number and a unit (ns, us, ms, s, m, h, d) as a string, such as "250ms", "10s" or "4h"'
+
+
+def parse_duration(text: object) -> float:
+    """Give the seconds of a duration such as "5ms", "1.5s" or "4h".
+
+    Raises:
+        ValueError: it is no string of a number and a unit; the message says what is right.
+    """
+    if isinstance(text, bool) or not isinstance(text, str | int | float):
+        raise ValueError(f"a {type(text).__name__} is no duration: {_RIGHT}")
+    if not isinstance(text, str):
+        raise ValueError(f'{text} has no unit: write "{text}s" or "{text}ms" (units: {", ".join(_SECONDS)})')
+    form = _FORM.fullmatch(text.strip())
+    unit = form[2].replace("µ", "u") if form else ""
+    if form is None or unit not in _SECONDS:
+        raise ValueError(f'"{text}" is no duration: {_RIGHT}')
+    return float(form[1]) * _SECONDS[unit]

@@ -1,0 +1,114 @@
+"""A component's class and options as bytes, and back in a process that may never have seen them.
+
+A class of an importable module goes by its name, so that a restart runs what the file says. One from a notebook,
+a script or a function goes by value, with `dill`, as `multiprocess` carries it: the globals that its methods
+use come along. The bytes only ever travel through pipes that the launcher made and its children inherited.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import sys
+from typing import TYPE_CHECKING, Any
+
+from dolphin_mp.importing import extend_import_path, import_component
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dolphin_mp.component import Component
+    from dolphin_mp.plan import ComponentPlan
+
+
+def run_string(component_class: type) -> str:
+    """Give "module:Class" of a class."""
+    return f"{component_class.__module__}:{component_class.__qualname__}"
+
+
+def is_importable(component_class: type) -> bool:
+    """Whether another process finds the class by its module's name."""
+    module = component_class.__module__
+    if module == "__main__" or "<locals>" in component_class.__qualname__:
+        return False
+    found: Any = sys.modules.get(module)
+    for name in component_class.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is component_class
+
+
+def dump_component(component_class: type[Component], options: Any, folders: Sequence[str]) -> bytes:
+    """Give the bytes that `load_component` takes.
+
+    Args:
+        component_class: the user's class.
+        options: an instance of its ``Options``, or None.
+        folders: what has to be on the import path where it is loaded.
+
+    Raises:
+        Exception: what `dill` raises for something that can't be carried (a lock, a socket), of many types.
+    """
+    if is_importable(component_class):
+        parts = ("name", run_string(component_class), pickle.dumps(options))
+    else:
+        parts = ("value", "", _dump_by_value((component_class, options)))
+    return pickle.dumps((list(folders), parts))
+
+
+def load_component(plan: ComponentPlan) -> tuple[type[Component], Any]:
+    """Give the class and its options (None when it has none); puts the folders it needs on the import path."""
+    folders, (kind, run, data) = pickle.loads(plan.blob)  # noqa: S301 - from the launcher's own pipe
+    extend_import_path(folders)
+    if kind == "name":
+        return import_component(run), pickle.loads(data)  # noqa: S301
+    return _load_by_value(data)  # type: ignore[no-any-return]
+
+
+def _dump_by_value(value: Any) -> bytes:
+    import warnings
+    from types import ModuleType
+
+    import dill
+
+    class Pickler(dill.Pickler):  # type: ignore[misc]
+        dispatch = dill.Pickler.dispatch.copy()
+
+    # dill copies the whole state of a module outside site-packages, an editable install's among them.
+    Pickler.dispatch[ModuleType] = _save_module
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dill.PicklingWarning)
+        Pickler(buffer, recurse=True, byref=False).dump(value)
+    return buffer.getvalue()
+
+
+def _save_module(pickler: Any, module: Any) -> None:
+    from importlib import import_module
+
+    if module.__name__ == "__main__":
+        raise pickle.PicklingError("the module __main__ itself can't be carried: use its names directly")
+    pickler.save_reduce(import_module, (module.__name__,), obj=module)
+
+
+def _load_by_value(data: bytes) -> Any:
+    import dill
+
+    # dill gives each function a copy of the globals it uses; here those of one module share one again, so that
+    # what one method assigns to a global the next one sees.
+    globals_of: dict[str, dict[str, Any]] = {}
+
+    def shared(namespace: dict[str, Any]) -> dict[str, Any]:
+        return globals_of.setdefault(namespace.get("__name__", ""), namespace)
+
+    def create_function(code: Any, namespace: dict[str, Any], *rest: Any) -> Any:
+        return dill._dill._create_function(code, shared(namespace), *rest)
+
+    def set_items(target: dict[str, Any], source: dict[str, Any]) -> None:
+        shared(target).update(source) if "__name__" in target else target.update(source)
+
+    class Unpickler(dill.Unpickler):  # type: ignore[misc]
+        def find_class(self, module: str, name: str) -> Any:
+            ours = {"_create_function": create_function, "_setitems": set_items}
+            return ours[name] if module == "dill._dill" and name in ours else super().find_class(module, name)
+
+    return Unpickler(io.BytesIO(data), ignore=True).load()

@@ -1,0 +1,130 @@
+"""A checked system as plain frozen records: what the inspector hands to the orchestrator.
+
+Nothing here imports numpy, a validator or a user's module, so that the parent process stays small and
+cannot be hurt by any of them. Times are seconds. A plan crosses process borders as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class BackoffPlan:
+    """How long a dead process rests before its next start; the first restart comes at once."""
+
+    first_s: float = 0.25
+    factor: float = 2.0
+    max_s: float = 30.0
+    jitter: float = 0.2
+    reset_after_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPlan:
+    """One channel: its full name is ``component.output``; dtype is the channel layout's description."""
+
+    attribute: str
+    channel: str
+    dtype: Any
+    shape: tuple[int, ...]
+    keep: int
+    record_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class InputPlan:
+    """One input and the channel it reads."""
+
+    attribute: str
+    channel: str
+    stale_after_s: float | None = None
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentPlan:
+    """One component instance: what runs, when it steps, and what follows its death.
+
+    ``after`` names the components whose readiness its first start waits for. ``blob`` is the pickled class
+    and options; it only ever travels through pipes that the launcher made and its children inherited.
+    """
+
+    name: str
+    run: str
+    process: str
+    blob: bytes
+    after: tuple[str, ...] = ()
+    outputs: tuple[OutputPlan, ...] = ()
+    inputs: tuple[InputPlan, ...] = ()
+    every_s: float | None = None
+    on: tuple[str, ...] = ()
+    schedule: str | None = None
+    restart: str = "always"
+    backoff: BackoffPlan = field(default_factory=BackoffPlan)
+    max_restarts: int | None = None
+    within_s: float = 60.0
+    on_failed: str = "ignore"
+    ready_within_s: float = 30.0
+    stop_within_s: float = 10.0
+    hang_after_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A whole system, checked; ``components`` stand in an order in which they can start."""
+
+    name: str
+    components: tuple[ComponentPlan, ...]
+    orphan: str = "run"
+    folder: str = ""
+    source: str = ""
+    sys_path: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def component(self, name: str) -> ComponentPlan:
+        """Give the component of that name; raises KeyError for a name that the system does not have."""
+        for component in self.components:
+            if component.name == name:
+                return component
+        raise KeyError(name)
+
+
+def plan_to_json(plan: Plan) -> bytes:
+    """Give the plan as JSON text."""
+    return json.dumps(asdict(plan), default=_plain).encode()
+
+
+def plan_from_json(text: bytes) -> Plan:
+    """Read what `plan_to_json` wrote."""
+    data = json.loads(text)
+    data["components"] = tuple(component_from_data(item) for item in data["components"])
+    for key in ("sys_path", "modules", "notes"):
+        data[key] = tuple(data[key])
+    return Plan(**data)
+
+
+def component_to_json(component: ComponentPlan) -> bytes:
+    """Give one component's plan as JSON text."""
+    return json.dumps(asdict(component), default=_plain).encode()
+
+
+def component_from_data(data: dict[str, Any]) -> ComponentPlan:
+    """Rebuild a component's plan from decoded JSON."""
+    item = dict(data)
+    item["blob"] = bytes.fromhex(item["blob"])
+    item["after"] = tuple(item["after"])
+    item["on"] = tuple(item["on"])
+    item["backoff"] = BackoffPlan(**item["backoff"])
+    item["outputs"] = tuple(OutputPlan(**{**o, "shape": tuple(o["shape"])}) for o in item["outputs"])
+    item["inputs"] = tuple(InputPlan(**i) for i in item["inputs"])
+    return ComponentPlan(**item)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.hex()
+    raise TypeError(f"a plan holds no {type(value).__name__}")

@@ -1,0 +1,196 @@
+"""What the supervisor hears (events: past facts) and says (actions: commands), as frozen records.
+
+An event about a process carries its *incarnation*: the number of the spawn it belongs to, counted per process
+from 1. What arrives late from a predecessor is thereby told apart and is no news.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """What a component is seen to do."""
+
+    WAITING = "waiting"
+    STARTING = "starting"
+    READY = "ready"
+    BACKOFF = "backoff"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentStatus:
+    """One component at an instant; ``since`` is the monotonic time at which it entered its state."""
+
+    name: str
+    state: State
+    reason: str
+    restarts: int
+    incarnation: int
+    pid: int | None
+    since: float
+
+
+# ------------------------------------------------------------------ events: what happened
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """The system begins: every component is wanted up."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequested:
+    """An operator wants the component up."""
+
+    component: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested:
+    """An operator wants the component down, and to stay so."""
+
+    component: str
+
+
+@dataclass(frozen=True, slots=True)
+class RestartRequested:
+    """An operator wants a fresh process for the component."""
+
+    component: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShutdownRequested:
+    """The whole system is to end; of several requests the highest exit code counts."""
+
+    exit_code: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Forced:
+    """Somebody lost patience: everything is killed now (a second Ctrl-C)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spawned:
+    """The process asked for lives."""
+
+    process: str
+    incarnation: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpawnFailed:
+    """The process asked for could not be made; every Spawn is answered by this or by Spawned."""
+
+    process: str
+    incarnation: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BecameReady:
+    """The component said that its setup() returned; may overtake Spawned, which takes another way."""
+
+    component: str
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class BecameDone:
+    """The component said that it has ended for good; must be handed in before its process' Exited."""
+
+    component: str
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """The kernel said that the process is dead: its exit code, or minus the signal that killed it."""
+
+    process: str
+    incarnation: int
+    code: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """Time went on: whatever is due by now happens."""
+
+
+Command = StartRequested | StopRequested | RestartRequested
+ProcessEvent = Spawned | SpawnFailed | Exited
+ComponentEvent = BecameReady | BecameDone
+Event = Launched | Command | ShutdownRequested | Forced | ProcessEvent | ComponentEvent | Ticked
+
+
+# ------------------------------------------------------------------ actions: what to do
+
+
+@dataclass(frozen=True, slots=True)
+class Spawn:
+    """Make the process; ``members`` are the components to run in it (those done for good are left out)."""
+
+    process: str
+    incarnation: int
+    members: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask the process to stop."""
+
+    process: str
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Terminate:
+    """Send it SIGTERM."""
+
+    process: str
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """Send its process group SIGKILL."""
+
+    process: str
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What is seen of a component has changed."""
+
+    component: str
+    state: State
+    reason: str
+    restarts: int
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Nothing lives and nothing will: the orchestrator is to leave with this exit code."""
+
+    exit_code: int
+
+
+Action = Spawn | Ask | Terminate | Kill | Report | Finish
+
+
+class InvalidTransition(RuntimeError):  # noqa: N818 - a bug of ours, not a condition to handle
+    """An event met a phase in which it cannot happen: a bug in the driver or in the machine."""
+
+    def __init__(self, subject: str, phase: str, event: object) -> None:
+        super().__init__(f"{subject} is {phase}: {event!r} cannot happen there")

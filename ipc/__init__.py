@@ -1,0 +1,80 @@
+"""The plane that processes share: channels, the board, kernel locks. It knows no component and no policy."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import sysconfig
+from typing import TYPE_CHECKING, Any
+
+if __name__ == "ipc":
+    raise ImportError("import dolphin_mp.ipc, not ipc")
+if sysconfig.get_config_var("Py_GIL_DISABLED"):
+    raise ImportError(
+        f"dolphin-mp is not proven without a GIL: use an ordinary CPython than {sys.executable}"
+    )
+
+from dolphin_mp.ipc.errors import (
+    BusyError,
+    ChannelError,
+    ClaimedError,
+    ClosedError,
+    FencedError,
+    ForkedError,
+    MismatchError,
+    NoRecordError,
+    NotClaimedError,
+    OverrunError,
+    ReplacedError,
+    SegmentExistsError,
+    SegmentFullError,
+    SegmentInvalidError,
+    SegmentMissingError,
+)
+
+if TYPE_CHECKING:
+    from dolphin_mp.ipc._core import Record
+    from dolphin_mp.ipc.board import Board
+    from dolphin_mp.ipc.channel import Channel, Since, View, wait_any
+
+__all__ = [
+    "Board",
+    "BusyError",
+    "Channel",
+    "ChannelError",
+    "ClaimedError",
+    "ClosedError",
+    "FencedError",
+    "ForkedError",
+    "MismatchError",
+    "NoRecordError",
+    "NotClaimedError",
+    "OverrunError",
+    "Record",
+    "ReplacedError",
+    "SegmentExistsError",
+    "SegmentFullError",
+    "SegmentInvalidError",
+    "SegmentMissingError",
+    "Since",
+    "View",
+    "wait_any",
+]
+
+_HOME = {
+    "Board": "board",
+    "Channel": "channel",
+    "Record": "_core",
+    "Since": "channel",
+    "View": "channel",
+    "wait_any": "channel",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'dolphin_mp.ipc' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"dolphin_mp.ipc.{home}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,300 @@
+"""Board: the process table in shared memory, one row a component instance.
+
+    board  = header page | row 0 | row 1 | ... | row 4095
+    row    = 64 bytes that no release changes: pid u32, process group u32, start time u64, name 48 bytes
+           | doorbell u32 at 64: a futex word; rung, it asks the component to stop
+           | three words from 128: beats u64, end of the last step, begin of the present step (0: none)
+           | the parent's part, in two versioned halves, from 192
+           | the component's part, in two versioned halves, from 528
+
+A process becomes a component by taking its row's kernel lock; adoption, status and "never two" ask that lock,
+never a pid. Times are CLOCK_BOOTTIME in ns. Nothing here needs numpy.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from dataclasses import dataclass
+from typing import Any, Self
+
+from dolphin_mp.ipc import _core, lock, segment
+from dolphin_mp.ipc.errors import ClaimedError, SegmentExistsError, SegmentInvalidError
+
+MAGIC = b"DOLPHINB"
+LAYOUT = 1
+ROWS = 4096
+ROW_SIZE = 1024
+PAGE = 4096
+SIZE = PAGE + ROWS * ROW_SIZE
+LOCK_PARENT, LOCK_USERS, LOCK_ROWS = 0, 1, 16
+
+_HEADER = struct.Struct("<8sIIQQII")  # magic, layout, header size, size, instance, rows, row size
+_USED, _PARENT, _SYSTEM = 64, 128, 192  # u32 rows in use; u64 pid, start, launched_ns; 64 bytes of text
+_HEAD = struct.Struct("<IIQ48s")
+_WORDS, _BELL, _PARENT_CELL, _COMPONENT_CELL = 128, 64, 192, 528
+_PARENT_PART = struct.Struct("<16sQQqii112s")
+_COMPONENT_PART = struct.Struct("<16sQdQqQq96s")
+
+
+@dataclass(frozen=True, slots=True)
+class ParentPart:
+    """What the parent says of a row.
+
+    Attributes: state; incarnation (process starts of this row); restarts; since_ns (of the state); pid (0:
+    none); exit_code (of the last death, negative a signal); reason (one line).
+    """
+
+    state: str = ""
+    incarnation: int = 0
+    restarts: int = 0
+    since_ns: int = 0
+    pid: int = 0
+    exit_code: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentPart:
+    """What the component says of itself.
+
+    Attributes: phase ("starting", "ready", "stopping", "done", "failed"); incarnation; cpu_percent over the
+    last sample; rss_bytes (private memory); sampled_ns; missed (beats that `every` could not keep); ready_ns;
+    reason (one line).
+    """
+
+    phase: str = ""
+    incarnation: int = 0
+    cpu_percent: float = 0.0
+    rss_bytes: int = 0
+    sampled_ns: int = 0
+    missed: int = 0
+    ready_ns: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row as read: who, whether its lock is held, and both parts (None before the first word)."""
+
+    index: int
+    name: str
+    pid: int
+    group: int
+    start: int
+    alive: bool
+    beats: int
+    last_step_ns: int
+    step_begun_ns: int
+    parent: ParentPart | None
+    component: ComponentPart | None
+
+
+class Board:
+    """A handle of a system's process table; `create` makes it or takes it up, `attach` opens it."""
+
+    def __init__(self, name: str, fd: int) -> None:
+        self.name = name
+        self._fd = fd
+        self._memory = mmap.mmap(fd, SIZE)
+        self._generation = _core.generation()
+        _core.guard(fd)
+
+    @classmethod
+    def create(cls, name: str, system: str) -> Self:
+        """Make the board, or open one that is there already."""
+        header = _HEADER.pack(
+            MAGIC, LAYOUT, PAGE, SIZE, int.from_bytes(os.urandom(7), "little"), ROWS, ROW_SIZE
+        )
+        page = header.ljust(_SYSTEM, b"\0") + system.encode().ljust(64, b"\0")
+        fd = segment.birth(name, page, SIZE, lock_byte=None)
+        return cls.attach(name) if fd is None else cls(name, fd)
+
+    @classmethod
+    def attach(cls, name: str) -> Self:
+        """Open the board of that name; raises SegmentMissingError, SegmentInvalidError."""
+        fd = segment.open_checked(name)
+        found = _HEADER.unpack(os.pread(fd, _HEADER.size, 0).ljust(_HEADER.size, b"\0"))
+        fault = None
+        if found[0] != MAGIC:
+            fault = "it is not a dolphin-mp board"
+        elif found[1] != LAYOUT or found[5:] != (ROWS, ROW_SIZE):
+            fault = f"its layout is version {found[1]}, this program reads {LAYOUT}"
+        elif os.fstat(fd).st_size < SIZE:
+            fault = f"it is truncated: {os.fstat(fd).st_size} of {SIZE} bytes"
+        if fault:
+            os.close(fd)
+            raise SegmentInvalidError(name, fault)
+        return cls(name, fd)
+
+    def close(self, *, unlink: bool = False) -> None:
+        """Let go of the board and of every lock taken through this handle."""
+        if self._fd < 0:
+            return
+        fd, self._fd = self._fd, -1
+        if self._generation != _core.generation():
+            return
+        if unlink:
+            segment.remove_name(self.name, fd)
+        _core.unguard(fd)
+        os.close(fd)
+
+    # the parent ----------------------------------------------------------------------------------------
+
+    def take_parent(self) -> None:
+        """Become the system's one parent; raises SegmentExistsError naming the one that lives."""
+        if not lock.try_lock(self._fd, LOCK_PARENT):
+            raise SegmentExistsError(self.name, lock.describe_process(self.parent_pid))
+        pid = os.getpid()
+        struct.pack_into("<QQq", self._memory, _PARENT, pid, lock.start_time(pid), _core.boottime_ns())
+
+    @property
+    def parent_alive(self) -> bool:
+        """Whether another process holds the parent's lock."""
+        return lock.is_locked(self._fd, LOCK_PARENT)
+
+    @property
+    def parent_pid(self) -> int:
+        """The pid of the last parent: it explains, the lock decides."""
+        return int(struct.unpack_from("<Q", self._memory, _PARENT)[0])
+
+    @property
+    def launched_ns(self) -> int:
+        """When the last parent took the board."""
+        return int(struct.unpack_from("<q", self._memory, _PARENT + 16)[0])
+
+    @property
+    def system(self) -> str:
+        """The system's name."""
+        return bytes(self._memory[_SYSTEM : _SYSTEM + 64]).rstrip(b"\0").decode(errors="replace")
+
+    def share(self) -> bool:
+        """Count as a user of the board, so that no one else removes it; see `last_user`."""
+        return lock.try_lock(self._fd, LOCK_USERS, shared=True)
+
+    def last_user(self) -> bool:
+        """Tell whether nobody else uses the board; if so, nobody new can until this handle closes."""
+        return lock.try_lock(self._fd, LOCK_USERS)
+
+    # rows ----------------------------------------------------------------------------------------------
+
+    @property
+    def used(self) -> int:
+        """How many rows are in use; they are never taken back while the board lives."""
+        return min(ROWS, int(struct.unpack_from("<I", self._memory, _USED)[0]))
+
+    def names(self) -> list[str]:
+        """Give the rows' names in their order."""
+        return [self._name(index) for index in range(self.used)]
+
+    def add(self, name: str) -> int:
+        """Give the row of that name, a new one if there is none; raises ValueError when the board is full."""
+        index = self.find(name)
+        if index is not None:
+            return index
+        index = self.used
+        if index == ROWS:
+            raise ValueError(f"a system has at most {ROWS} component instances")
+        if len(name.encode()) > 48:
+            raise ValueError(f"component name {name!r} has more than 48 bytes")
+        struct.pack_into("<48s", self._memory, self._at(index) + 16, name.encode())
+        struct.pack_into("<I", self._memory, _USED, index + 1)
+        return index
+
+    def find(self, name: str) -> int | None:
+        """Give the row of that name, or None."""
+        for index in range(self.used):
+            if self._name(index) == name:
+                return index
+        return None
+
+    def take_row(self, index: int) -> None:
+        """Become this component; raises ClaimedError naming the living process that is it."""
+        if not lock.try_lock(self._fd, LOCK_ROWS + index):
+            raise ClaimedError(self._name(index), lock.describe_process(self._head(index)[0]))
+        pid = os.getpid()
+        head = struct.pack("<IIQ", pid, os.getpgid(0), lock.start_time(pid))
+        self._memory[self._at(index) : self._at(index) + 16] = head
+
+    def release_row(self, index: int) -> None:
+        """Stop being this component."""
+        lock.unlock(self._fd, LOCK_ROWS + index)
+
+    def is_alive(self, index: int) -> bool:
+        """Tell whether another handle holds the row's lock."""
+        return lock.is_locked(self._fd, LOCK_ROWS + index)
+
+    def doorbell(self, index: int) -> _core.Doorbell:
+        """Give the word that asks this component to stop."""
+        return _core.Doorbell(self._memory, self._at(index) + _BELL)
+
+    def words(self, index: int) -> memoryview:
+        """Give the component's three words: beats, end of the last step, begin of the present one."""
+        at = self._at(index) + _WORDS
+        return memoryview(self._memory)[at : at + 24].cast("Q")
+
+    def parent_cell(self, index: int) -> _core.Cell:
+        """Give the parent's part of a row, to write `pack_parent` into."""
+        return _core.Cell(self._memory, self._at(index) + _PARENT_CELL, _PARENT_PART.size, True)
+
+    def component_cell(self, index: int) -> _core.Cell:
+        """Give the component's part of a row, to write `pack_component` into."""
+        return _core.Cell(self._memory, self._at(index) + _COMPONENT_CELL, _COMPONENT_PART.size, True)
+
+    def read(self, index: int) -> Row:
+        """Give one row, each part consistent in itself."""
+        pid, group, start, name = self._head(index)
+        beats, last_step_ns, step_begun_ns = self.words(index)
+        mine = self.parent_cell(index).read()
+        its = self.component_cell(index).read()
+        return Row(
+            index,
+            name,
+            pid,
+            group,
+            start,
+            self.is_alive(index),
+            beats,
+            last_step_ns,
+            step_begun_ns,
+            ParentPart(*_texts(_PARENT_PART.unpack(mine))) if mine else None,
+            ComponentPart(*_texts(_COMPONENT_PART.unpack(its))) if its else None,
+        )
+
+    def _at(self, index: int) -> int:
+        if not 0 <= index < ROWS:
+            raise IndexError(f"row {index} of {ROWS}")
+        return PAGE + index * ROW_SIZE
+
+    def _head(self, index: int) -> tuple[int, int, int, str]:
+        pid, group, start, name = _HEAD.unpack_from(self._memory, self._at(index))
+        return pid, group, start, name.rstrip(b"\0").decode(errors="replace")
+
+    def _name(self, index: int) -> str:
+        return self._head(index)[3]
+
+
+def pack_parent(part: ParentPart) -> bytes:
+    """Give a parent's part as the bytes of its cell."""
+    text = part.reason.encode()[:112]
+    numbers = (part.incarnation, part.restarts, part.since_ns, part.pid, part.exit_code)
+    return _PARENT_PART.pack(part.state.encode(), *numbers, text)
+
+
+def pack_component(part: ComponentPart) -> bytes:
+    """Give a component's part as the bytes of its cell."""
+    text = part.reason.encode()[:96]
+    numbers = (
+        part.incarnation,
+        part.cpu_percent,
+        part.rss_bytes,
+        part.sampled_ns,
+        part.missed,
+        part.ready_ns,
+    )
+    return _COMPONENT_PART.pack(part.phase.encode(), *numbers, text)
+
+
+def _texts(values: tuple[Any, ...]) -> list[Any]:
+    return [v.rstrip(b"\0").decode(errors="replace") if isinstance(v, bytes) else v for v in values]

@@ -1,0 +1,413 @@
+"""Channel: a ring of versioned records in one shared-memory segment, one writer, any number of readers."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import weakref
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import numpy as np
+
+from dolphin_mp.ipc import _core, layout, lock
+from dolphin_mp.ipc.errors import (
+    BusyError,
+    ClaimedError,
+    ClosedError,
+    MismatchError,
+    NoRecordError,
+    OverrunError,
+    ReplacedError,
+    SegmentInvalidError,
+)
+from dolphin_mp.ipc.segment import LOCK_WRITER, Segment, new_header
+from dolphin_mp.ipc.watch import death_watch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from dolphin_mp.ipc._core import Record
+
+_core.look_inside(np.zeros((2, 3)))
+
+
+class Since(NamedTuple):
+    """Records in order of their versions, and how many between were overwritten before they were read."""
+
+    records: list[Record]
+    lost: int
+
+
+class Channel(_core.Ring):
+    """A handle of a channel: `create` makes and owns it, `attach` opens it, `claim` makes this the writer.
+
+    A record is an array of the channel's `dtype` and `shape`. Reads give copies and never wait for the
+    writer; `view` and `writing` copy nothing. Handles are context managers; the owner's `close` unlinks the
+    segment, an attached one's never does. After a fork the child's handles raise ForkedError.
+    """
+
+    def __init__(self, segment: Segment) -> None:
+        self._segment = segment
+        self._cursor = 0
+        self._pidfd = -1
+        self._scratch: np.ndarray[Any, Any] | None = None
+        self.may_spin = len(os.sched_getaffinity(0)) > 1
+        header = segment.header
+        try:
+            dtype = layout.dtype_from_description(header.dtype)
+            if (
+                dtype.itemsize * int(np.prod(header.shape, dtype=object)) != header.record_size
+                or dtype.hasobject
+            ):
+                raise ValueError("its size is not the record's")  # noqa: TRY301
+        except ValueError as error:
+            segment.close(unlink=False)
+            raise SegmentInvalidError(segment.name, f"its dtype is corrupted: {error}") from None
+        self._dtype_and_shape = (dtype, header.shape)
+        self._map_segment(writable=False)
+        self._finalizer = weakref.finalize(self, segment.close, unlink=False)
+
+    @classmethod
+    def create(cls, name: str, dtype: Any, shape: int | Sequence[int] = (), keep: int = 8) -> Self:
+        """Make the channel's segment and own it, or take up one of the same layout whose owner is dead.
+
+        Args:
+            name: the segment's name; foreign programs find it as ``/dev/shm/NAME``.
+            dtype: any numpy dtype of fixed size without object pointers.
+            shape: the shape of one record, ``()`` for a single one.
+            keep: how many records are readable at any instant.
+
+        Raises:
+            SegmentExistsError: a living owner has it.
+            SegmentInvalidError: a foreign file has that name.
+            SegmentFullError: /dev/shm has no room.
+            TypeError, ValueError: no such dtype, shape, keep or name can be.
+        """
+        kind = np.dtype(dtype)
+        sizes = (int(shape),) if isinstance(shape, (int, np.integer)) else tuple(int(n) for n in shape)
+        record_size = kind.itemsize * int(np.prod(sizes, dtype=object))
+        header = new_header(layout.describe_dtype(kind), sizes, record_size, keep)
+        return cls(Segment.create(name, header))
+
+    @classmethod
+    def attach(cls, name: str) -> Self:
+        """Open the channel of that name; raises SegmentMissingError, SegmentInvalidError."""
+        return cls(Segment.attach(name))
+
+    def _map_segment(self, *, writable: bool) -> None:
+        header = self._segment.header
+        dtype, shape = self._dtype_and_shape
+        self._head = mmap.mmap(self._segment.fd, layout.PAGE)
+        # a reader's wild store can't reach the records: only the header page is writable to it
+        access = mmap.PROT_READ | mmap.PROT_WRITE if writable else mmap.PROT_READ
+        self._data = mmap.mmap(self._segment.fd, header.segment_size, mmap.MAP_SHARED, access)
+        self._map(
+            self._segment.name,
+            self._head,
+            self._data,
+            header.header_size,
+            header.slot_stride,
+            header.slot_count,
+            header.record_size,
+            dtype,
+            shape,
+            np.empty,
+            np.ndarray,
+            writable,
+        )
+
+    # lifetime ------------------------------------------------------------------------------------------
+
+    @property
+    def keep(self) -> int:
+        """How many records are readable at any instant."""
+        return self._segment.header.keep
+
+    @property
+    def record_size(self) -> int:
+        """Bytes of a record."""
+        return self._segment.header.record_size
+
+    @property
+    def owner(self) -> bool:
+        """Whether this handle's `close` unlinks the segment."""
+        return self._segment.owner
+
+    @property
+    def writer_alive(self) -> bool:
+        """Whether a living handle holds the claim: the kernel's word."""
+        if self._segment.fd < 0:
+            raise ClosedError(self._segment.name)
+        return self._claimed or self._segment.writer_alive()
+
+    _claimed = False
+
+    def claim(self) -> int:
+        """Become the writer; gives the new epoch.
+
+        Raises ClaimedError naming the holder while another living handle is the writer.
+        """
+        if self._claimed:
+            return int(self.epoch)
+        self._check_not_replaced()
+        if not lock.try_lock(self._segment.fd, LOCK_WRITER):
+            raise ClaimedError(self.name, lock.describe_process(self.writer_pid))
+        try:
+            self._map_segment(writable=True)
+            epoch = self._begin_claim(os.getpid(), lock.start_time(os.getpid()))
+        except BaseException:
+            lock.unlock(self._segment.fd, LOCK_WRITER)
+            raise
+        self._claimed = True
+        return int(epoch)
+
+    def release(self) -> None:
+        """Stop being the writer; the records stay."""
+        if self._claimed:
+            self._claimed = False
+            self._end_claim()
+            lock.unlock(self._segment.fd, LOCK_WRITER)
+
+    def close(self, *, unlink: bool | None = None) -> None:
+        """Let go of the channel; by default the owner unlinks the segment, anyone else never does.
+
+        Views that are still alive keep the memory mapped. Closing twice does nothing.
+        """
+        if self._segment.fd < 0 or self._generation_differs():
+            self._segment.fd = -1
+            return
+        self.release()
+        self._unmap()
+        self._unwatch()
+        for mapping in (self._head, self._data):
+            with contextlib.suppress(BufferError):  # a view is alive: the memory goes with the last one
+                mapping.close()
+        self._finalizer.detach()
+        self._segment.close(unlink=unlink)
+
+    def _generation_differs(self) -> bool:
+        return self._segment._generation != _core.generation()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        if self._segment.fd < 0:
+            return f"<Channel {self._segment.name!r} closed>"
+        dtype, shape = self._dtype_and_shape
+        return f"<Channel {self._segment.name!r} dtype={dtype} shape={shape} keep={self.keep}>"
+
+    # writing -------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[np.ndarray[Any, Any]]:
+        """Give the next record's own memory to fill; it is published on leaving, not after an exception.
+
+        The array holds what an older record left there: fill all of it. It is not to be used after leaving.
+        """
+        index = self._begin_writing()
+        try:
+            array = self._slot_array(index)
+            yield array
+        except BaseException:
+            self._abort_writing()
+            raise
+        array.flags.writeable = False
+        self._commit_writing()
+
+    def _slot_array(self, index: int) -> np.ndarray[Any, Any]:
+        header = self._segment.header
+        dtype, shape = self._dtype_and_shape
+        offset = header.header_size + index * header.slot_stride + layout.SLOT_HEADER
+        return np.ndarray(shape, dtype, buffer=self._data, offset=offset)
+
+    def _from_fields(self, array: Any, fields: dict[str, Any]) -> np.ndarray[Any, Any]:
+        """Give a record made of all its fields by name."""
+        dtype, shape = self._dtype_and_shape
+        if array is not None or not fields:
+            raise MismatchError(self.name, "publish(array) or publish(field=..., ...), one of them")
+        if dtype.names is None or set(fields) != set(dtype.names):
+            missing = [name for name in dtype.names or () if name not in fields]
+            unknown = [name for name in fields if name not in (dtype.names or ())]
+            parts = [
+                f"{word} {', '.join(names)}"
+                for word, names in (("missing", missing), ("unknown", unknown))
+                if names
+            ]
+            raise MismatchError(self.name, f"all fields, no others: {'; '.join(parts)}")
+        if self._scratch is None:
+            self._scratch = np.zeros(shape, dtype)
+        for name, value in fields.items():
+            self._fill(self._scratch[name], value, name)
+        return self._scratch
+
+    def _fill(self, target: np.ndarray[Any, Any], value: Any, what: str) -> None:
+        if target.dtype.kind == "S":
+            value = np.char.encode(value, "utf-8") if np.asarray(value).dtype.kind == "U" else value
+            if np.asarray(value).dtype.itemsize > target.dtype.itemsize:
+                raise MismatchError(
+                    self.name, f"{what}: {value!r} has more than {target.dtype.itemsize} bytes"
+                )
+        try:
+            if target.dtype.names is None:
+                np.copyto(target, value, casting="same_kind")
+            else:
+                target[...] = value
+        except (TypeError, ValueError, OverflowError) as error:
+            raise MismatchError(self.name, f"{what}: {error}") from None
+
+    def _conform(self, value: Any) -> np.ndarray[Any, Any]:
+        """Give a contiguous array of what is one in all but form; raises MismatchError for anything else."""
+        dtype, shape = self._dtype_and_shape
+        if isinstance(value, (np.ndarray, np.generic)):
+            if value.dtype != dtype or value.shape != shape:
+                fault = f"dtype {value.dtype}, shape {value.shape}; the channel's are {dtype}, {shape}"
+                raise MismatchError(self.name, fault)
+            return np.array(value, dtype=dtype, order="C", copy=True)
+        if shape == () and isinstance(value, (bool, int, float, complex, bytes, str, tuple)):
+            array: np.ndarray[Any, Any] = np.zeros(shape, dtype)
+            self._fill(array, value, "record")
+            return array
+        raise MismatchError(
+            self.name, f"{type(value).__name__} in place of an array of dtype {dtype}, shape {shape}"
+        )
+
+    # reading -------------------------------------------------------------------------------------------
+
+    def since(self, version: int) -> Since:
+        """Give the records newer than `version` that are still there, and how many were lost.
+
+        At most `keep` records; ``lost`` counts exactly those between that were overwritten. Raises ValueError
+        for a version that the channel has not reached.
+        """
+        newest = self.version
+        if version < 0 or version > newest:
+            raise ValueError(f"{self.name!r}: version {version} asked, the newest is {newest}")
+        first = max(version + 1, newest - self.keep + 1)
+        records = [record for n in range(first, newest + 1) if (record := self._read(n)) is not None]
+        return Since(records, newest - version - len(records))
+
+    def new(self) -> Since:
+        """Give the records that this handle has not given yet; see `since`."""
+        newest = self.version
+        found = self.since(min(self._cursor, newest))
+        self._cursor = newest if not found.records else max(newest, found.records[-1].version)
+        return found
+
+    def history(self, n: int) -> list[Record]:
+        """Give the last n records, at most `keep`, the oldest first."""
+        if n < 0:
+            raise ValueError(f"history({n}): a number of records")
+        return self.since(max(0, self.version - n)).records if n else []
+
+    def view(self) -> View:
+        """Give the newest record without a copy: a read-only array in the shared memory.
+
+        The writer overwrites it `keep` records later; ``view.valid`` says whether it still holds, and leaving
+        ``with channel.view() as array:`` raises OverrunError if it did not until then. Raises NoRecordError
+        before the first record.
+        """
+        for _ in range(_core.MAX_TRIES):
+            found = self._peek()
+            if found is None:
+                if self.version == 0:
+                    raise NoRecordError(self.name)
+                continue
+            version, index, written_ns, epoch = found
+            array = self._slot_array(index)
+            array.flags.writeable = False
+            view = array.view(View)
+            view.channel, view.version, view.written_ns, view.epoch = self, version, written_ns, epoch
+            if self._whole(version):
+                return view
+        raise OverrunError(self.name, _core.MAX_TRIES)
+
+    def _retired(self) -> None:
+        if self._segment.is_replaced():
+            raise ReplacedError(self.name)
+
+    def _check_not_replaced(self) -> None:
+        if self.retired:
+            raise ReplacedError(self.name)
+
+    # waiting -------------------------------------------------------------------------------------------
+
+    def _watch(self, _epoch: int) -> None:
+        """Have the present writer's death end a wait; called before the first sleep of an epoch."""
+        self._unwatch()
+        pid = self.writer_pid
+        if pid == 0 or pid == os.getpid():
+            return
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError:
+            self.writer_dead = not self.writer_alive
+            return
+        if (
+            not self.writer_alive
+        ):  # asked after the pidfd is open: a pid used again can't be taken for the writer
+            os.close(pidfd)
+            self.writer_dead = True
+            return
+        self._pidfd = pidfd
+        this = weakref.ref(self)
+
+        def died() -> None:
+            channel = this()
+            if channel is not None and channel._pidfd == pidfd:
+                channel.writer_dead = True
+                channel._wake()
+
+        death_watch().add(pidfd, died)
+
+    def _unwatch(self) -> None:
+        if self._pidfd >= 0:
+            death_watch().remove(self._pidfd)
+            self._pidfd = -1
+
+
+class View(np.ndarray[Any, Any]):
+    """A record in place: an array with its version, epoch and time of writing; see `Channel.view`."""
+
+    channel: Channel
+    version: int
+    epoch: int
+    written_ns: int
+
+    @property
+    def value(self) -> np.ndarray[Any, Any]:
+        """The plain array, for symmetry with `Record`."""
+        return self.view(np.ndarray)
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the record was written."""
+        return float((_core.boottime_ns() - self.written_ns) * 1e-9)
+
+    @property
+    def valid(self) -> bool:
+        """Whether the record is still there: all that was read of it until now was its own."""
+        return bool(self.channel._whole(self.version))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None and not self.valid:
+            raise OverrunError(self.channel.name, 1)
+
+
+def wait_any(waits: Sequence[tuple[Channel, int]], timeout_s: float | None = None) -> list[int]:
+    """Sleep until one of several channels has a record newer than given; gives the indices with news.
+
+    News are also a writer's death, a new claim, a replacement, each once; the list is empty after
+    `timeout_s` seconds or when the component is asked to stop. Raises as `Channel.wait` does.
+    """
+    if not waits:
+        raise BusyError("wait_any", "no channels to wait on")
+    timeout_ns = -1 if timeout_s is None else int(max(0.0, timeout_s) * 1e9)
+    return _core.wait_for([channel for channel, _ in waits], [version for _, version in waits], timeout_ns)

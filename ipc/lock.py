@@ -1,0 +1,63 @@
+"""Kernel locks on byte ranges: who may write, who is alive.
+
+An open-file-description lock belongs to an open file, not to a process: it ends when the last descriptor of
+that open file is closed, thus with its process and not before, and two handles of one process exclude each
+other as well. Source: fcntl(2), "Open file description locks".
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+from pathlib import Path
+
+_FLOCK = struct.Struct("hhxxxxqqixxxx")
+
+
+def try_lock(fd: int, byte: int, *, shared: bool = False) -> bool:
+    """Take the lock on one byte if no other open file holds it; tells whether it was taken."""
+    return _set(fd, fcntl.F_RDLCK if shared else fcntl.F_WRLCK, byte)
+
+
+def unlock(fd: int, byte: int) -> None:
+    """Let go of the lock on one byte."""
+    _set(fd, fcntl.F_UNLCK, byte)
+
+
+def is_locked(fd: int, byte: int) -> bool:
+    """Tell whether another open file holds a lock on that byte."""
+    asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
+    answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, asked)
+    return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
+
+
+def _set(fd: int, kind: int, byte: int) -> bool:
+    try:
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, byte, 1, 0))
+    except OSError as error:
+        if error.errno in {errno.EAGAIN, errno.EACCES}:
+            return False
+        raise
+    return True
+
+
+def start_time(pid: int) -> int:
+    """Give a process' start in clock ticks since boot (proc_pid_stat(5), field 22); 0 if there is none."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return 0
+    return int(stat.rpartition(b")")[2].split()[19])
+
+
+def describe_process(pid: int) -> str:
+    """Say who a pid is, for an error's one line."""
+    try:
+        title = (
+            Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        )
+    except OSError:
+        return f"pid {pid}"
+    return f"pid {pid} ({title[:60]})" if title else f"pid {pid}"

@@ -1,0 +1,353 @@
+"""Shared-memory segments: made whole or not at all, attached with suspicion, given up in the open.
+
+A segment is born as an unnamed file (O_TMPFILE), filled, and then linked to its name: whoever opens the name
+sees a whole segment, and a creator that dies on the way leaves nothing. Its owner holds a kernel lock on it;
+a segment whose owner is dead is taken up by the next `create` of the same layout, or retired and replaced.
+Nothing here needs numpy.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import mmap
+import os
+import re
+import secrets
+import stat
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dolphin_mp.ipc import _core, layout, lock
+from dolphin_mp.ipc.errors import (
+    SegmentExistsError,
+    SegmentFullError,
+    SegmentInvalidError,
+    SegmentMissingError,
+)
+
+FOLDER = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory lives on Linux
+LOCK_OWNER, LOCK_WRITER = 0, 1
+NAMESPACE = "dolphin-mp-"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+*:-]{0,199}")
+_FIXED = struct.Struct("<8sIIQQQQIIIIqQQ")
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The words of a header page that never change during a segment's life."""
+
+    header_size: int
+    segment_size: int
+    instance: int
+    record_size: int
+    slot_stride: int
+    slot_count: int
+    keep: int
+    description: bytes
+
+    @property
+    def dtype(self) -> Any:
+        """The described dtype, see `layout.describe_dtype`."""
+        return json.loads(self.description)["dtype"]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of a record."""
+        return tuple(json.loads(self.description)["shape"])
+
+
+def new_header(dtype: Any, shape: tuple[int, ...], record_size: int, keep: int) -> Header:
+    """Give the header of a new channel segment; raises ValueError for sizes that make none."""
+    if keep < 1 or keep > 1 << 24:
+        raise ValueError(f"keep = {keep}: it is a number of records, 1 to 16,777,216")
+    if record_size < 1 or any(size < 0 for size in shape) or len(shape) > 32:
+        raise ValueError(
+            f"a record of {record_size} bytes, shape {shape}: at least one byte, at most 32 dimensions"
+        )
+    description = layout.describe(dtype, shape)
+    header_size = math.ceil((layout.DESCRIPTION_OFFSET + len(description)) / layout.PAGE) * layout.PAGE
+    stride, count = layout.slot_stride(record_size), layout.slot_count(keep, record_size)
+    size = math.ceil((header_size + stride * count) / layout.PAGE) * layout.PAGE
+    return Header(header_size, size, secrets.randbits(63) | 1, record_size, stride, count, keep, description)
+
+
+class Segment:
+    """One open segment: its descriptor, its header, and whether this handle owns it.
+
+    Attributes: name, fd, header, owner.
+    """
+
+    def __init__(self, name: str, fd: int, header: Header, *, owner: bool) -> None:
+        self.name = name
+        self.fd = fd
+        self.header = header
+        self.owner = owner
+        self._generation = _core.generation()
+        _core.guard(fd)
+
+    @classmethod
+    def create(cls, name: str, header: Header) -> Segment:
+        """Make the segment and own it, or take up one of the same layout whose owner is dead.
+
+        Raises SegmentExistsError (a living owner, or a living writer of another layout), SegmentInvalidError,
+        SegmentFullError.
+        """
+        check_name(name)
+        while True:
+            fd = birth(name, _header_bytes(header), header.segment_size)
+            if fd is not None:
+                return cls(name, fd, header, owner=True)
+            taken = cls._take_up(name, header)
+            if taken is not None:
+                return taken
+
+    @classmethod
+    def attach(cls, name: str) -> Segment:
+        """Open the segment of that name; raises SegmentMissingError, SegmentInvalidError."""
+        check_name(name)
+        fd = open_checked(name)
+        try:
+            return cls(name, fd, _read_header(name, fd), owner=False)
+        except BaseException:
+            os.close(fd)
+            raise
+
+    @classmethod
+    def _take_up(cls, name: str, header: Header) -> Segment | None:
+        try:
+            fd = open_checked(name)
+        except SegmentMissingError:
+            return None
+        try:
+            old = _read_header(name, fd)
+        except SegmentInvalidError:
+            rubbish = name.startswith(NAMESPACE) and os.pread(fd, 8, 0).strip(b"\0") == b""
+            if rubbish and lock.try_lock(fd, LOCK_OWNER):
+                remove_name(name, fd)
+            os.close(fd)
+            if rubbish:
+                return None
+            raise
+        if not lock.try_lock(fd, LOCK_OWNER):
+            owner = struct.unpack_from("<Q", os.pread(fd, 8, 72))[0]
+            os.close(fd)
+            raise SegmentExistsError(name, lock.describe_process(owner))
+        segment = cls(name, fd, old, owner=True)
+        if not _is_named(name, fd):
+            segment.close(unlink=False)
+            return None
+        if (old.description, old.keep) == (header.description, header.keep):
+            os.pwrite(fd, struct.pack("<QQ", os.getpid(), lock.start_time(os.getpid())), 72)
+            return segment
+        if segment.writer_alive():
+            writer = struct.unpack_from("<Q", os.pread(fd, 8, _core.OFFSET_WRITER_PID))[0]
+            segment.close(unlink=False)
+            raise SegmentExistsError(
+                name, f"{lock.describe_process(writer)}, which still writes another layout"
+            )
+        segment.close(unlink=True)
+        return None
+
+    def writer_alive(self) -> bool:
+        """Tell whether a living handle other than this one has claimed the channel."""
+        return lock.is_locked(self.fd, LOCK_WRITER)
+
+    def is_named(self) -> bool:
+        """Tell whether the name still leads to this segment."""
+        return _is_named(self.name, self.fd)
+
+    def is_replaced(self) -> bool:
+        """Tell whether the name leads to another segment now."""
+        try:
+            found = (FOLDER / self.name).stat()
+        except OSError:
+            return False
+        own = os.fstat(self.fd)
+        return (found.st_dev, found.st_ino) != (own.st_dev, own.st_ino)
+
+    def close(self, *, unlink: bool | None = None) -> None:
+        """Let go; by default an owner retires and unlinks the segment, anyone else never does."""
+        if self.fd < 0:
+            return
+        fd, self.fd = self.fd, -1
+        if self._generation != _core.generation():
+            return
+        try:
+            if self.owner if unlink is None else unlink:
+                retire(fd)
+                remove_name(self.name, fd)
+        finally:
+            _core.unguard(fd)
+            os.close(fd)
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError for a name that can't be a segment's."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ValueError(
+            f"segment name {name!r}: 1 to 200 letters, digits and ._@+*:- , beginning with a letter or digit"
+        )
+
+
+def retire(fd: int) -> None:
+    """Mark the open segment as given up and wake who waits on it."""
+    with mmap.mmap(fd, layout.PAGE) as head:
+        _core.retire(head)
+
+
+def segments(prefix: str = NAMESPACE) -> list[str]:
+    """Give the names of this user's segments that begin with a prefix."""
+    names = []
+    for entry in os.scandir(FOLDER):
+        ours = entry.name.startswith(prefix) and entry.is_file(follow_symlinks=False)
+        if ours and entry.stat(follow_symlinks=False).st_uid == os.geteuid():
+            names.append(entry.name)
+    return sorted(names)
+
+
+def sweep(name: str) -> bool:
+    """Remove a segment that nobody owns or writes; tells whether it was removed."""
+    try:
+        fd = open_checked(name)
+    except (SegmentMissingError, SegmentInvalidError):
+        return False
+    try:
+        if not lock.try_lock(fd, LOCK_OWNER) or lock.is_locked(fd, LOCK_WRITER):
+            return False
+        if os.fstat(fd).st_size >= layout.PAGE:
+            retire(fd)
+        remove_name(name, fd)
+    finally:
+        os.close(fd)
+    return True
+
+
+def birth(name: str, content: bytes, size: int, *, lock_byte: int | None = LOCK_OWNER) -> int | None:
+    """Make a whole file of that size and content, lock a byte of it, then give it its name.
+
+    Gives its descriptor, or None if the name is taken. Raises SegmentFullError.
+    """
+    fd = os.open(FOLDER, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        _reserve(name, fd, size)
+        os.pwrite(fd, content, 0)
+        if lock_byte is not None:
+            lock.try_lock(fd, lock_byte)
+        folder = os.open(FOLDER, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:  # with dst_dir_fd this is linkat(2) with AT_SYMLINK_FOLLOW: it names a nameless file
+            os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=folder, follow_symlinks=True)
+        finally:
+            os.close(folder)
+    except FileExistsError:
+        os.close(fd)
+        return None
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _reserve(name: str, fd: int, size: int) -> None:
+    try:
+        os.posix_fallocate(fd, 0, size)
+    except OSError as error:
+        free = os.statvfs(FOLDER)
+        raise SegmentFullError(name, size, free.f_bavail * free.f_frsize) from error
+
+
+def _header_bytes(header: Header) -> bytes:
+    fixed = _FIXED.pack(
+        layout.MAGIC,
+        layout.LAYOUT,
+        header.header_size,
+        header.segment_size,
+        header.instance,
+        header.record_size,
+        header.slot_stride,
+        header.slot_count,
+        header.keep,
+        layout.DESCRIPTION_OFFSET,
+        len(header.description),
+        _core.boottime_ns(),
+        os.getpid(),
+        lock.start_time(os.getpid()),
+    )
+    return fixed.ljust(layout.DESCRIPTION_OFFSET, b"\0") + header.description
+
+
+def open_checked(name: str) -> int:
+    """Open a file of that name if it is this user's and nobody else can change it.
+
+    Raises SegmentMissingError, SegmentInvalidError.
+    """
+    try:
+        fd = os.open(FOLDER / name, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise SegmentMissingError(name) from None
+    except OSError as error:
+        raise SegmentInvalidError(name, error.strerror or str(error)) from None
+    found = os.fstat(fd)
+    fault = None
+    if not stat.S_ISREG(found.st_mode):
+        fault = "it is no regular file"
+    elif found.st_uid != os.geteuid():
+        fault = f"it belongs to uid {found.st_uid}, you are uid {os.geteuid()}"
+    elif stat.S_IMODE(found.st_mode) & 0o077:
+        fault = f"its mode is {stat.S_IMODE(found.st_mode):04o}: others can change it (0600 is right)"
+    if fault:
+        os.close(fd)
+        raise SegmentInvalidError(name, fault)
+    return fd
+
+
+def _read_header(name: str, fd: int) -> Header:
+    size = os.fstat(fd).st_size
+    page = os.pread(fd, layout.PAGE, 0)
+    if len(page) < layout.PAGE:
+        raise SegmentInvalidError(name, f"{size} bytes are less than a header: truncated, or not a segment")
+    magic, version, header_size, segment_size, instance, *numbers = _FIXED.unpack_from(page)
+    record_size, stride, count, keep, description_offset, description_size = numbers[:6]
+    if magic != layout.MAGIC:
+        raise SegmentInvalidError(name, "it is no dolphin-mp segment, or a half-made one; rubbish? remove it")
+    if version != layout.LAYOUT:
+        raise SegmentInvalidError(name, f"its layout is {version}, this program reads {layout.LAYOUT}")
+    if size < segment_size:
+        raise SegmentInvalidError(name, f"it is truncated: {size} of {segment_size} bytes")
+    sane = (
+        header_size % layout.PAGE == 0
+        and description_offset >= layout.DESCRIPTION_OFFSET
+        and description_offset + description_size <= header_size
+        and 1 <= record_size <= stride - layout.SLOT_HEADER
+        and stride % 64 == 0
+        and keep < count
+        and header_size + stride * count <= segment_size
+    )
+    if not sane:
+        raise SegmentInvalidError(name, "its header contradicts itself: it is corrupted")
+    description = os.pread(fd, description_size, description_offset)
+    header = Header(header_size, segment_size, instance, record_size, stride, count, keep, description)
+    try:
+        if any(not isinstance(n, int) or n < 0 for n in header.shape) or len(header.shape) > 32:
+            raise ValueError  # noqa: TRY301 - one place says what is wrong
+        _ = header.dtype
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise SegmentInvalidError(name, "its description of dtype and shape is corrupted") from None
+    return header
+
+
+def _is_named(name: str, fd: int) -> bool:
+    try:
+        found = (FOLDER / name).stat(follow_symlinks=False)
+    except OSError:
+        return False
+    own = os.fstat(fd)
+    return (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino)
+
+
+def remove_name(name: str, fd: int) -> None:
+    """Remove the name if it still leads to this file."""
+    if _is_named(name, fd):
+        (FOLDER / name).unlink(missing_ok=True)

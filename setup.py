@@ -1,0 +1,18 @@
+"""The compiled core; everything else about the package is in setup.cfg."""
+
+import os
+import sysconfig
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+# The interpreter's own link line may name folders of the machine that built it (an rpath): not for a wheel.
+os.environ.setdefault("LDSHARED", f"{os.environ.get('CC') or sysconfig.get_config_var('CC')} -shared")
+
+core = Extension(
+    "dolphin_mp.ipc._core",
+    ["dolphin_mp/ipc/_core.pyx"],
+    extra_compile_args=["-O3", "-g0", "-std=gnu11", "-pthread"],  # -g0: debug records name the build's folders
+    extra_link_args=["-pthread"],
+)
+setup(ext_modules=cythonize([core], language_level=3, build_dir="build"))

@@ -1,0 +1,17 @@
+"""Order books as pure functions: a venue's bytes become events, events become a book, a book becomes a record.
+
+Nothing here opens a socket, reads a clock or knows the framework, so a capture, a simulator and a live
+connection drive the same code. Each line may import only the lines above it::
+
+    events     what a venue said, as plain records
+    near       the prices nearest to the touch, kept sorted at little cost
+    book       one symbol's two sides, checked and applied whole or not at all
+    features   numbers computed from the best levels
+    record     the published row, its states and its layout
+    binance    one module per venue: bytes -> events
+    venues     the table of venues
+    market     the books of one feed, their counts and their rows
+    capture    files of a recorded session, merged by time
+    replay     a capture played into a market
+    sim        a seeded market of random orders
+"""
