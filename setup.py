@@ -12,7 +12,12 @@ os.environ.setdefault("LDSHARED", f"{os.environ.get('CC') or sysconfig.get_confi
 core = Extension(
     "dolphin_mp.ipc._core",
     ["dolphin_mp/ipc/_core.pyx"],
-    extra_compile_args=["-O3", "-g0", "-std=gnu11", "-pthread"],  # -g0: debug records name the build's folders
+    extra_compile_args=[
+        "-O3",
+        "-g0",
+        "-std=gnu11",
+        "-pthread",
+    ],  # -g0: no folders of the build
     extra_link_args=["-pthread"],
 )
 setup(ext_modules=cythonize([core], language_level=3, build_dir="build"))

@@ -1,8 +1,12 @@
 # Sourced by .ci/run: what a run may not leave behind.
 # shellcheck shell=bash
 
-# Prints a line for each of our shared-memory segments and processes: an orchestrator is titled
-# `dolphin-mp [SYSTEM]`, a component `NAME [dolphin-mp SYSTEM]`.
+# The whole of a command line of ours: an orchestrator is titled `dolphin-mp [SYSTEM]`, a component
+# `NAME [dolphin-mp SYSTEM]`, and what has no title yet runs the command or a module of the package.
+name='[a-z0-9][a-z0-9_@-]*'
+ours="^(dolphin-mp \\[$name\\]|$name \\[dolphin-mp $name\\]|[^ ]*python[0-9.]* ([^ ]*/dolphin-mp|(-[^ ]+ )*-m dolphin_mp\\.).*) *$"
+
+# Prints a line for each of our shared-memory segments and processes.
 leftovers() {
     local path title
     for path in /dev/shm/*dolphin*; do
@@ -11,7 +15,7 @@ leftovers() {
     for path in /proc/[0-9]*; do
         # A process may be gone by now, and a kernel thread has no command line.
         title=$(tr '\0' ' ' 2>/dev/null <"$path/cmdline") || continue
-        if [[ $title == *'[dolphin-mp '* || $title == 'dolphin-mp ['* || $title == *'-m dolphin_mp.'* ]]; then
+        if [[ $title =~ $ours ]]; then
             echo "process ${path#/proc/} $title"
         fi
     done

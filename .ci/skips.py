@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 # Only ever reads what pytest wrote a moment ago.
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,10 @@ def read_allowed(path: Path) -> list[re.Pattern[str]]:
 
 def read_outcomes(path: Path) -> list[Outcome]:
     """Gives what a junit report says of each test."""
-    return [outcome_of(case) for case in ElementTree.parse(path).iter("testcase")]
+    return [outcome_of(case) for case in ET.parse(path).iter("testcase")]
 
 
-def outcome_of(case: ElementTree.Element) -> Outcome:
+def outcome_of(case: ET.Element) -> Outcome:
     """Reads one <testcase>."""
     test = f"{case.get('classname')}::{case.get('name')}"
     if case.find("failure") is not None or case.find("error") is not None:
@@ -67,8 +68,8 @@ def main(allowed_path: str, *reports: str) -> int:
             verdict = "skipped" if any(pattern.search(line) for pattern in allowed) else "NOT ALLOWED TO SKIP"
             refused += verdict != "skipped"
             print(f"{verdict}: {line}")
-    count = {kind: sum(outcome.kind == kind for outcome in outcomes) for kind in ("passed", "failed", "skipped")}
-    print(", ".join(f"{number} {kind}" for kind, number in count.items()))
+    count = Counter(outcome.kind for outcome in outcomes)
+    print(f"{count['passed']} passed, {count['failed']} failed, {count['skipped']} skipped")
     return 1 if refused or count["failed"] or not count["passed"] else 0
 
 

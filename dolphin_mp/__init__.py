@@ -6,11 +6,13 @@ Importing this package costs next to nothing: each public name is imported when 
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
+TYPE_CHECKING = False  # typing is worth 3 ms of each command
 if TYPE_CHECKING:
+    from typing import Any
+
     from dolphin_mp.client import Client
     from dolphin_mp.component import Component, Done, Input, Output
     from dolphin_mp.ipc import Channel

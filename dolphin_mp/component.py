@@ -178,7 +178,7 @@ def create_component(
     log: logging.Logger | None = None,
     host: Host | None = None,
 ) -> AnyComponent:
-    """Make a connected instance: everything it may use is set before its ``__init__()`` runs, without arguments.
+    """Make a connected instance: what it may use is set before its ``__init__()`` runs, without arguments.
 
     Args:
         component_class: the user's class.

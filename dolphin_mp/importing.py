@@ -43,7 +43,7 @@ def import_component(run: str, folder: str = "") -> type[Component]:
     """Import the class that "module:Class" names.
 
     Raises:
-        ImportFault: the text has another form, or the module or the class is missing, fails or is no component.
+        ImportFault: the text has another form, the module or class is missing or fails, or is no component.
     """
     if not _FORM.fullmatch(run):
         raise ImportFault(f'"{run}" has not the form "module:Class"')
@@ -79,7 +79,9 @@ def _failed(name: str, error: BaseException) -> str:
 def _like(name: str, folder: str) -> str:
     if not folder or "." in name:
         return " on the import path"
-    files = (path for path in Path(folder).iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file())
+    files = (
+        path for path in Path(folder).iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()
+    )
     return f" in {folder} or on the import path" + suggest(name, (path.stem for path in files), "there")
 
 

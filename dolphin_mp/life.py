@@ -73,10 +73,10 @@ class Then(Enum):
 class Life:
     """One process: its current incarnation, or the last one if none lives.
 
-    ``ready`` holds the members that the current incarnation has reported ready; ``done`` those that have ended
-    for good, which outlives incarnations. ``rest_s`` is the last rest before jitter (None: the next restart
-    comes at once), ``recent`` the times of automatic restarts inside the window (kept only if there is a limit),
-    ``restarts`` the number of all of them.
+    ``ready`` holds the members that the current incarnation has reported ready; ``done`` those that have
+    ended for good, which outlives incarnations. ``rest_s`` is the last rest before jitter (None: the next
+    restart comes at once), ``recent`` the times of automatic restarts inside the window (kept only if there
+    is a limit), ``restarts`` the number of all of them.
     """
 
     unit: Unit

@@ -1,8 +1,9 @@
 """A component's class and options as bytes, and back in a process that may never have seen them.
 
-A class of an importable module goes by its name, so that a restart runs what the file says. One from a notebook,
-a script or a function goes by value, with `dill`, as `multiprocess` carries it: the globals that its methods
-use come along. The bytes only ever travel through pipes that the launcher made and its children inherited.
+A class of an importable module goes by its name, so that a restart runs what the file says. One from a
+notebook, a script or a function goes by value, with `dill`, as `multiprocess` carries it: the globals that
+its methods use come along. The bytes only ever travel through pipes that the launcher made and its children
+inherited.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import io
 import pickle
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dolphin_mp.importing import extend_import_path, import_component
@@ -50,18 +52,29 @@ def dump_component(component_class: type[Component], options: Any, folders: Sequ
     """
     if is_importable(component_class):
         parts = ("name", run_string(component_class), pickle.dumps(options))
+        folders = [*folders, *_import_root(component_class)]
     else:
         parts = ("value", "", _dump_by_value((component_class, options)))
     return pickle.dumps((list(folders), parts))
 
 
 def load_component(plan: ComponentPlan) -> tuple[type[Component], Any]:
-    """Give the class and its options (None when it has none); puts the folders it needs on the import path."""
+    """Give the class and its options, or None; puts the folders it needs on the import path."""
     folders, (kind, run, data) = pickle.loads(plan.blob)  # noqa: S301 - from the launcher's own pipe
     extend_import_path(folders)
     if kind == "name":
         return import_component(run), pickle.loads(data)  # noqa: S301
-    return _load_by_value(data)  # type: ignore[no-any-return]
+    import dill
+
+    return dill.loads(data, ignore=True)  # type: ignore[no-any-return]  # noqa: S301
+
+
+def _import_root(component_class: type) -> list[str]:
+    """Give the folder from which the module's name leads to its file: a test runner has it from elsewhere."""
+    module = sys.modules[component_class.__module__]
+    path = Path(getattr(module, "__file__", None) or "").with_suffix("")
+    parts = module.__name__.split(".") + (["__init__"] if hasattr(module, "__path__") else [])
+    return [str(path.parents[len(parts) - 1])] if list(path.parts[-len(parts) :]) == parts else []
 
 
 def _dump_by_value(value: Any) -> bytes:
@@ -73,6 +86,18 @@ def _dump_by_value(value: Any) -> bytes:
     class Pickler(dill.Pickler):  # type: ignore[misc]
         dispatch = dill.Pickler.dispatch.copy()
 
+        def save(self, value: Any, *rest: Any) -> None:
+            # dill gives each function a dict of its own for the globals it uses, beginning with the module's
+            # name. Those of one module become one here, so that what a method assigns the next one sees.
+            if type(value) is dict and list(value) == ["__name__"] and id(value) not in self.memo:
+                first = globals_of.setdefault(value["__name__"], value)
+                if first is not value:
+                    super().save(first)
+                    self.memoize(value)  # a second name for what lies on the stack
+                    return
+            super().save(value, *rest)
+
+    globals_of: dict[str, dict[str, Any]] = {}
     # dill copies the whole state of a module outside site-packages, an editable install's among them.
     Pickler.dispatch[ModuleType] = _save_module
     buffer = io.BytesIO()
@@ -88,27 +113,3 @@ def _save_module(pickler: Any, module: Any) -> None:
     if module.__name__ == "__main__":
         raise pickle.PicklingError("the module __main__ itself can't be carried: use its names directly")
     pickler.save_reduce(import_module, (module.__name__,), obj=module)
-
-
-def _load_by_value(data: bytes) -> Any:
-    import dill
-
-    # dill gives each function a copy of the globals it uses; here those of one module share one again, so that
-    # what one method assigns to a global the next one sees.
-    globals_of: dict[str, dict[str, Any]] = {}
-
-    def shared(namespace: dict[str, Any]) -> dict[str, Any]:
-        return globals_of.setdefault(namespace.get("__name__", ""), namespace)
-
-    def create_function(code: Any, namespace: dict[str, Any], *rest: Any) -> Any:
-        return dill._dill._create_function(code, shared(namespace), *rest)
-
-    def set_items(target: dict[str, Any], source: dict[str, Any]) -> None:
-        shared(target).update(source) if "__name__" in target else target.update(source)
-
-    class Unpickler(dill.Unpickler):  # type: ignore[misc]
-        def find_class(self, module: str, name: str) -> Any:
-            ours = {"_create_function": create_function, "_setitems": set_items}
-            return ours[name] if module == "dill._dill" and name in ours else super().find_class(module, name)
-
-    return Unpickler(io.BytesIO(data), ignore=True).load()

@@ -207,14 +207,17 @@ class Supervisor:
         return actions
 
     def _consequences(self, process: str, old: Life, life: Life) -> None:
-        for member in _proven(life) - _proven(old):
-            for freed in self._gates.prove(member):
-                self._admit_if_free(freed)
-        if life.phase is not old.phase:
+        entered = life.phase is not old.phase
+        proven = _proven(life) - _proven(old)
+        if entered or proven:  # what readers wait for looks different
             self._touched.update(dict.fromkeys(self._flow.readers[process]))
+        for member in life.unit.members if proven else ():
+            for freed in self._gates.prove(member) if member in proven else ():
+                self._admit_if_free(freed)
+        if entered:
             self._admit_if_free(process)
-            if life.phase is Phase.FAILED:
-                self._on_failed(process, life)
+        if entered and life.phase is Phase.FAILED:
+            self._on_failed(process, life)
         if self._stage is Stage.CLOSING and life.phase not in RUNNING | GOING:
             self._queue.extend((producer, ReadersLeft()) for producer in self._ebb.went_down(process))
 
@@ -261,7 +264,7 @@ class Supervisor:
         return reports
 
     def _blockers_of(self, process: str) -> dict[str, State]:
-        names = self._gates.blockers(process)
+        names = () if self._stage is Stage.NEW else self._gates.blockers(process)
         return {name: self._lives[self._process_of[name]].state_of(name) for name in names}
 
 

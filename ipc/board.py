@@ -16,11 +16,14 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import NamedTuple
 
-from dolphin_mp.ipc import _core, lock, segment
+from dolphin_mp.ipc import _core, folder, lock
 from dolphin_mp.ipc.errors import ClaimedError, SegmentExistsError, SegmentInvalidError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Self
 
 MAGIC = b"DOLPHINB"
 LAYOUT = 1
@@ -38,8 +41,7 @@ _PARENT_PART = struct.Struct("<16sQQqii112s")
 _COMPONENT_PART = struct.Struct("<16sQdQqQq96s")
 
 
-@dataclass(frozen=True, slots=True)
-class ParentPart:
+class ParentPart(NamedTuple):
     """What the parent says of a row.
 
     Attributes: state; incarnation (process starts of this row); restarts; since_ns (of the state); pid (0:
@@ -55,8 +57,7 @@ class ParentPart:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ComponentPart:
+class ComponentPart(NamedTuple):
     """What the component says of itself.
 
     Attributes: phase ("starting", "ready", "stopping", "done", "failed"); incarnation; cpu_percent over the
@@ -74,8 +75,7 @@ class ComponentPart:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One row as read: who, whether its lock is held, and both parts (None before the first word)."""
 
     index: int
@@ -98,6 +98,7 @@ class Board:
         self.name = name
         self._fd = fd
         self._memory = mmap.mmap(fd, SIZE)
+        self._is_parent = False
         self._generation = _core.generation()
         _core.guard(fd)
 
@@ -108,13 +109,13 @@ class Board:
             MAGIC, LAYOUT, PAGE, SIZE, int.from_bytes(os.urandom(7), "little"), ROWS, ROW_SIZE
         )
         page = header.ljust(_SYSTEM, b"\0") + system.encode().ljust(64, b"\0")
-        fd = segment.birth(name, page, SIZE, lock_byte=None)
+        fd = folder.birth(name, page, SIZE, lock_byte=None)
         return cls.attach(name) if fd is None else cls(name, fd)
 
     @classmethod
     def attach(cls, name: str) -> Self:
         """Open the board of that name; raises SegmentMissingError, SegmentInvalidError."""
-        fd = segment.open_checked(name)
+        fd = folder.open_checked(name)
         found = _HEADER.unpack(os.pread(fd, _HEADER.size, 0).ljust(_HEADER.size, b"\0"))
         fault = None
         if found[0] != MAGIC:
@@ -136,7 +137,7 @@ class Board:
         if self._generation != _core.generation():
             return
         if unlink:
-            segment.remove_name(self.name, fd)
+            folder.remove_name(self.name, fd)
         _core.unguard(fd)
         os.close(fd)
 
@@ -146,18 +147,24 @@ class Board:
         """Become the system's one parent; raises SegmentExistsError naming the one that lives."""
         if not lock.try_lock(self._fd, LOCK_PARENT):
             raise SegmentExistsError(self.name, lock.describe_process(self.parent_pid))
+        self._is_parent = True
         pid = os.getpid()
         struct.pack_into("<QQq", self._memory, _PARENT, pid, lock.start_time(pid), _core.boottime_ns())
 
     @property
     def parent_alive(self) -> bool:
-        """Whether another process holds the parent's lock."""
-        return lock.is_locked(self._fd, LOCK_PARENT)
+        """Whether this handle is the parent's or another holds the parent's lock."""
+        return self._is_parent or lock.is_locked(self._fd, LOCK_PARENT)
 
     @property
     def parent_pid(self) -> int:
         """The pid of the last parent: it explains, the lock decides."""
         return int(struct.unpack_from("<Q", self._memory, _PARENT)[0])
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the name still leads to this board: one that was unlinked meanwhile is nobody's."""
+        return folder.is_named(self.name, self._fd)
 
     @property
     def launched_ns(self) -> int:

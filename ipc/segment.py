@@ -1,9 +1,7 @@
 """Shared-memory segments: made whole or not at all, attached with suspicion, given up in the open.
 
-A segment is born as an unnamed file (O_TMPFILE), filled, and then linked to its name: whoever opens the name
-sees a whole segment, and a creator that dies on the way leaves nothing. Its owner holds a kernel lock on it;
-a segment whose owner is dead is taken up by the next `create` of the same layout, or retired and replaced.
-Nothing here needs numpy.
+The owner of a segment holds a kernel lock on it; a segment whose owner is dead is taken up by the next
+`create` of the same layout, or retired and replaced. Nothing here needs numpy.
 """
 
 from __future__ import annotations
@@ -12,31 +10,29 @@ import json
 import math
 import mmap
 import os
-import re
 import secrets
-import stat
 import struct
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dolphin_mp.ipc import _core, layout, lock
-from dolphin_mp.ipc.errors import (
-    SegmentExistsError,
-    SegmentFullError,
-    SegmentInvalidError,
-    SegmentMissingError,
+from dolphin_mp.ipc.errors import SegmentExistsError, SegmentInvalidError, SegmentMissingError
+from dolphin_mp.ipc.folder import (
+    LOCK_OWNER,
+    LOCK_WRITER,
+    NAMESPACE,
+    birth,
+    check_name,
+    is_named,
+    is_replaced,
+    open_checked,
+    remove_name,
 )
+from dolphin_mp.ipc.folder import segments as segments
 
-FOLDER = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory lives on Linux
-LOCK_OWNER, LOCK_WRITER = 0, 1
-NAMESPACE = "dolphin-mp-"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+*:-]{0,199}")
 _FIXED = struct.Struct("<8sIIQQQQIIIIqQQ")
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """The words of a header page that never change during a segment's life."""
 
     header_size: int
@@ -136,7 +132,7 @@ class Segment:
             os.close(fd)
             raise SegmentExistsError(name, lock.describe_process(owner))
         segment = cls(name, fd, old, owner=True)
-        if not _is_named(name, fd):
+        if not is_named(name, fd):
             segment.close(unlink=False)
             return None
         if (old.description, old.keep) == (header.description, header.keep):
@@ -157,16 +153,11 @@ class Segment:
 
     def is_named(self) -> bool:
         """Tell whether the name still leads to this segment."""
-        return _is_named(self.name, self.fd)
+        return is_named(self.name, self.fd)
 
     def is_replaced(self) -> bool:
         """Tell whether the name leads to another segment now."""
-        try:
-            found = (FOLDER / self.name).stat()
-        except OSError:
-            return False
-        own = os.fstat(self.fd)
-        return (found.st_dev, found.st_ino) != (own.st_dev, own.st_ino)
+        return is_replaced(self.name, self.fd)
 
     def close(self, *, unlink: bool | None = None) -> None:
         """Let go; by default an owner retires and unlinks the segment, anyone else never does."""
@@ -184,28 +175,10 @@ class Segment:
             os.close(fd)
 
 
-def check_name(name: str) -> None:
-    """Raise ValueError for a name that can't be a segment's."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ValueError(
-            f"segment name {name!r}: 1 to 200 letters, digits and ._@+*:- , beginning with a letter or digit"
-        )
-
-
 def retire(fd: int) -> None:
     """Mark the open segment as given up and wake who waits on it."""
     with mmap.mmap(fd, layout.PAGE) as head:
         _core.retire(head)
-
-
-def segments(prefix: str = NAMESPACE) -> list[str]:
-    """Give the names of this user's segments that begin with a prefix."""
-    names = []
-    for entry in os.scandir(FOLDER):
-        ours = entry.name.startswith(prefix) and entry.is_file(follow_symlinks=False)
-        if ours and entry.stat(follow_symlinks=False).st_uid == os.geteuid():
-            names.append(entry.name)
-    return sorted(names)
 
 
 def sweep(name: str) -> bool:
@@ -223,39 +196,6 @@ def sweep(name: str) -> bool:
     finally:
         os.close(fd)
     return True
-
-
-def birth(name: str, content: bytes, size: int, *, lock_byte: int | None = LOCK_OWNER) -> int | None:
-    """Make a whole file of that size and content, lock a byte of it, then give it its name.
-
-    Gives its descriptor, or None if the name is taken. Raises SegmentFullError.
-    """
-    fd = os.open(FOLDER, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        _reserve(name, fd, size)
-        os.pwrite(fd, content, 0)
-        if lock_byte is not None:
-            lock.try_lock(fd, lock_byte)
-        folder = os.open(FOLDER, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:  # with dst_dir_fd this is linkat(2) with AT_SYMLINK_FOLLOW: it names a nameless file
-            os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=folder, follow_symlinks=True)
-        finally:
-            os.close(folder)
-    except FileExistsError:
-        os.close(fd)
-        return None
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
-
-
-def _reserve(name: str, fd: int, size: int) -> None:
-    try:
-        os.posix_fallocate(fd, 0, size)
-    except OSError as error:
-        free = os.statvfs(FOLDER)
-        raise SegmentFullError(name, size, free.f_bavail * free.f_frsize) from error
 
 
 def _header_bytes(header: Header) -> bytes:
@@ -276,31 +216,6 @@ def _header_bytes(header: Header) -> bytes:
         lock.start_time(os.getpid()),
     )
     return fixed.ljust(layout.DESCRIPTION_OFFSET, b"\0") + header.description
-
-
-def open_checked(name: str) -> int:
-    """Open a file of that name if it is this user's and nobody else can change it.
-
-    Raises SegmentMissingError, SegmentInvalidError.
-    """
-    try:
-        fd = os.open(FOLDER / name, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError:
-        raise SegmentMissingError(name) from None
-    except OSError as error:
-        raise SegmentInvalidError(name, error.strerror or str(error)) from None
-    found = os.fstat(fd)
-    fault = None
-    if not stat.S_ISREG(found.st_mode):
-        fault = "it is no regular file"
-    elif found.st_uid != os.geteuid():
-        fault = f"it belongs to uid {found.st_uid}, you are uid {os.geteuid()}"
-    elif stat.S_IMODE(found.st_mode) & 0o077:
-        fault = f"its mode is {stat.S_IMODE(found.st_mode):04o}: others can change it (0600 is right)"
-    if fault:
-        os.close(fd)
-        raise SegmentInvalidError(name, fault)
-    return fd
 
 
 def _read_header(name: str, fd: int) -> Header:
@@ -336,18 +251,3 @@ def _read_header(name: str, fd: int) -> Header:
     except (ValueError, KeyError, TypeError, RecursionError):
         raise SegmentInvalidError(name, "its description of dtype and shape is corrupted") from None
     return header
-
-
-def _is_named(name: str, fd: int) -> bool:
-    try:
-        found = (FOLDER / name).stat(follow_symlinks=False)
-    except OSError:
-        return False
-    own = os.fstat(fd)
-    return (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino)
-
-
-def remove_name(name: str, fd: int) -> None:
-    """Remove the name if it still leads to this file."""
-    if _is_named(name, fd):
-        (FOLDER / name).unlink(missing_ok=True)

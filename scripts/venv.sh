@@ -68,40 +68,43 @@ find_python() {
         fi
         first=${first:-$missing}
     done < <(candidates)
-    first=${first:-"there is no CPython 3.11 or newer (on Debian: apt-get install python3 python3-venv python3-dev)$why"}
+    first=${first:-"there is no CPython 3.11 or newer (on Debian: apt-get install python3-venv python3-dev gcc libc6-dev)$why"}
     while read -r missing; do
         say "$missing"
     done <<<"$first"
     return 2
 }
 
-# What .venv was installed from, as one word; cheap enough for every start. Fails if its Python is gone.
-fingerprint() {
-    local python
-    python=$(readlink -e -- "$venv/bin/python") || return 1
-    { printf '%s\n' "$root" "$python" && cd "$root" &&
-        cat .venv/pyvenv.cfg setup.cfg setup.py pyproject.toml dolphin_mp/ipc/_core.pyx; } | sha256sum | cut -d ' ' -f 1
+# What the install depends on, as one word; cheap enough for every start.
+sources() {
+    (cd "$root" && cat setup.cfg setup.py pyproject.toml dolphin_mp/ipc/_core.pyx) | sha256sum | cut -d ' ' -f 1
 }
 
-wanted_python() {
-    [[ -z ${DOLPHIN_PYTHON:-} || $(find_python 2>/dev/null) == $(readlink -e -- "$venv/bin/python") ]]
-}
+own_python() { readlink -e -- "$venv/bin/python"; }
 
-# .venv/installed holds: fingerprint, extras ("test" or "-"), root.
+wanted_python() { [[ -z ${DOLPHIN_PYTHON:-} || $(find_python 2>/dev/null) == "$(own_python)" ]]; }
+
+# A line each of .venv/installed: sources, what for ("run" or "test"), interpreter, root.
 is_current() {
-    local print extras rest
-    [[ -f $venv/installed ]] && read -r print extras rest <"$venv/installed" &&
-        [[ $extras == test || ${1:-} != test ]] && [[ $print == "$(fingerprint)" ]] &&
-        compgen -G "$root/dolphin_mp/ipc/_core.*.so" >/dev/null && wanted_python
+    local was
+    [[ -f $venv/installed ]] && mapfile -t was <"$venv/installed" && [[ ${was[0]} == "$(sources)" ]] &&
+        [[ ${was[1]} == test || $1 == run ]] && is_own "${was[@]:2}" &&
+        compgen -G "$root/dolphin_mp/ipc/_core.*.so" >/dev/null
 }
 
-# A venv can be added to unless its Python is gone or another one is wanted, it was moved (its scripts name
-# their folder), or an install into it was cut short.
+# Made for the interpreter $1, which is still the one, in the folder $2: scripts in .venv name where they are.
+is_own() { [[ $1 == "$(own_python)" && $2 == "$root" ]] && wanted_python; }
+
+# A venv can be added to, unless an install into it was cut short or it belongs to another place or Python.
 is_usable() {
-    local print extras place=$root
-    [[ ! -e $venv/installing ]] && "$venv/bin/python" -c 'import pip' 2>/dev/null && wanted_python || return 1
-    [[ ! -f $venv/installed ]] || read -r print extras place <"$venv/installed"
-    [[ $place == "$root" ]]
+    local was
+    [[ ! -e $venv/installing ]] && "$venv/bin/python" -c 'import pip' 2>/dev/null || return 1
+    if [[ -f $venv/installed ]]; then
+        mapfile -t was <"$venv/installed"
+        is_own "${was[@]:2}"
+    else
+        wanted_python
+    fi
 }
 
 # setuptools' own hook for an editable install costs each start of Python 9 ms; a path entry that names the
@@ -116,7 +119,7 @@ link_package() {
 
 install_steps() {
     local target=$root
-    [[ $2 == - ]] || target="${root}[$2]"
+    [[ $2 == run ]] || target="${root}[$2]"
     [[ -x $venv/bin/python ]] || "$1" -m venv "$venv" || return
     "$venv/bin/python" -m pip install --upgrade pip || return  # its newer start-up script spares dolphin-mp 5 ms
     "$venv/bin/python" -m pip install --editable "$target" || return
@@ -125,9 +128,11 @@ install_steps() {
 }
 
 install() {
-    local python extras=${1:--} log=$venv/install.log rest
+    local python made_from purpose=$1 log=$venv/install.log
     python=$(find_python) || return
-    [[ -f $venv/installed ]] && read -r rest extras rest <"$venv/installed" && [[ $extras == test ]] || extras=${1:--}
+    made_from=$(sources)
+    # Who has run the tests once keeps their tools.
+    [[ ! -x $venv/bin/pytest ]] || purpose='test'
     is_usable || rm -rf -- "$venv"
     mkdir -p -- "$venv"
     : >"$venv/installing"
@@ -135,25 +140,25 @@ install() {
     say "installing dolphin-mp into $venv with $python; this may take a minute"
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
-    if ! (unset PYTHONHOME PYTHONPATH; PIP_USER=0 install_steps "$python" "$extras") >"$log" 2>&1 </dev/null; then
+    if ! (unset PYTHONHOME PYTHONPATH; PIP_USER=0 install_steps "$python" "$purpose") >"$log" 2>&1 </dev/null; then
         tail -n 20 -- "$log" >&2
         say "the install failed, see above; all of it is in $log"
         rm -f -- "$venv/installing"
         return 1
     fi
-    printf '%s %s %s\n' "$(fingerprint)" "$extras" "$root" >"$venv/installing"
+    printf '%s\n' "$made_from" "$purpose" "$(own_python)" "$root" >"$venv/installing"
     mv -f -- "$venv/installing" "$venv/installed"
     trap - INT TERM HUP
 }
 
-# Makes .venv hold dolphin-mp with the extras $1 (none or "test"). One at a time: the repository's folder is the lock.
+# Makes .venv ready for $1: "run", or "test" with its tools. One at a time: the repository's folder is the lock.
 ensure_venv() {
-    ! is_current "$@" || return 0
+    ! is_current "$1" || return 0
     exec {lock}<"$root"
     if ! flock --nonblock "$lock"; then
         say "another install is under way: waiting for it"
         flock "$lock"
     fi
-    is_current "$@" || install "$@" || return
+    is_current "$1" || install "$1" || return
     exec {lock}<&-
 }

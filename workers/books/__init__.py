@@ -1,4 +1,4 @@
-"""Order books as pure functions: a venue's bytes become events, events become a book, a book becomes a record.
+"""Order books as pure functions: a venue's bytes become events, events a book, a book a record.
 
 Nothing here opens a socket, reads a clock or knows the framework, so a capture, a simulator and a live
 connection drive the same code. Each line may import only the lines above it::

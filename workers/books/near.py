@@ -8,16 +8,18 @@ made anew from the dict. A reading thus costs in proportion to what changed, not
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections import deque
 from math import inf
+from typing import TYPE_CHECKING
 
-from dolphin_mp.workers.books.events import Levels
+if TYPE_CHECKING:
+    from dolphin_mp.workers.books.events import Levels
 
 DEPTH = 20
 """Levels that a reader may ask for."""
-_WIDTH = 64
-"""Prices kept after a rebuild or a trim; chosen: three times DEPTH, so that rebuilds are rare."""
+_WIDTH = 40
+"""Prices kept after a rebuild or a trim; chosen: twice DEPTH, so that rebuilds are rare."""
 _PENDING = 64
 """Messages remembered between two readings; more cost as much as a rebuild."""
 
@@ -25,72 +27,69 @@ _PENDING = 64
 class Near:
     """The best prices of one side.
 
-    Prices are kept multiplied by ``sign`` (+1 for bids, -1 for asks), so that the best is always the last.
-
     Args:
         levels: the side itself, price to size; owned and changed by the book.
-        sign: +1 if higher is better, -1 if lower is.
+        higher_is_better: True for bids.
     """
 
-    __slots__ = ("_fence", "_keys", "_levels", "_missed", "_sign", "pending")
+    __slots__ = ("_bids", "_high", "_known", "_levels", "_low", "_prices", "_stale", "pending")
 
-    def __init__(self, levels: dict[float, float], sign: int) -> None:
+    def __init__(self, levels: dict[float, float], *, higher_is_better: bool) -> None:
         self._levels = levels
-        self._sign = sign
-        self._keys: list[float] = []
-        self._fence = inf
-        self._missed = True
+        self._bids = higher_is_better
+        self._prices: list[float] = []  # ascending, all that the side has between _low and _high
+        self._known: set[float] = set()
+        self._low, self._high = -inf, inf
+        self._stale = True
         self.pending: deque[Levels] = deque(maxlen=_PENDING)
-        """The book appends each message's levels here; a full deque means that some were lost."""
+        """The book appends the levels of each message that added or deleted a price; full: some were lost."""
 
     def forget(self) -> None:
         """Take nothing for granted any more: the side was changed otherwise than by messages."""
-        self.pending.clear()
-        self._missed = True
+        self._stale = True
 
     def best(self) -> float | None:
         """Give the best price, or None if the side is empty."""
-        keys = self._caught_up()
-        return keys[-1] * self._sign if keys else None
+        prices = self._caught_up()
+        if not prices:
+            return None
+        return prices[-1] if self._bids else prices[0]
 
     def sizes(self) -> list[float]:
         """Give the sizes of up to `DEPTH` levels, the best first."""
-        sign, levels = self._sign, self._levels
-        return [levels[key * sign] for key in self._caught_up()[: -DEPTH - 1 : -1]]
+        levels, prices = self._levels, self._caught_up()
+        return [levels[price] for price in (prices[: -DEPTH - 1 : -1] if self._bids else prices[:DEPTH])]
 
     def _caught_up(self) -> list[float]:
         pending = self.pending
-        if self._missed or len(pending) == _PENDING:
+        if self._stale or len(pending) == _PENDING:
             self._rebuild()
         elif pending:
             for touched in pending:
                 self._follow(touched)
             pending.clear()
-            if len(self._keys) < DEPTH and len(self._keys) < len(self._levels):
+            count = len(self._prices)
+            if count > 4 * _WIDTH or (count < DEPTH and count < len(self._levels)):
                 self._rebuild()
-            elif len(self._keys) > 2 * _WIDTH:
-                del self._keys[:-_WIDTH]
-                self._fence = self._keys[0]
-        return self._keys
+        return self._prices
 
     def _follow(self, touched: Levels) -> None:
-        sign, levels, keys, fence = self._sign, self._levels, self._keys, self._fence
+        levels, known, low, high = self._levels, self._known, self._low, self._high
         for price, _ in touched:
-            key = price * sign
-            if key < fence:
-                continue
-            at = bisect_left(keys, key)
-            known = at < len(keys) and keys[at] == key
-            if price in levels:
-                if not known:
-                    keys.insert(at, key)
-            elif known:
-                del keys[at]
+            if low <= price <= high and (price in known) != (price in levels):
+                if price in known:
+                    known.remove(price)
+                    del self._prices[bisect_left(self._prices, price)]
+                else:
+                    known.add(price)
+                    insort(self._prices, price)
 
     def _rebuild(self) -> None:
         ordered = sorted(self._levels)
-        best = ordered[-_WIDTH:] if self._sign > 0 else [-price for price in reversed(ordered[:_WIDTH])]
-        self._keys = best
-        self._fence = best[0] if len(ordered) > _WIDTH else -inf
-        self._missed = False
+        self._prices = prices = ordered[-_WIDTH:] if self._bids else ordered[:_WIDTH]
+        self._known = set(prices)
+        self._low, self._high = -inf, inf
+        if len(ordered) > _WIDTH:
+            self._low, self._high = (prices[0], inf) if self._bids else (-inf, prices[-1])
+        self._stale = False
         self.pending.clear()

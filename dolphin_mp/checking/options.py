@@ -8,7 +8,7 @@ import typing
 from datetime import date, time
 from typing import Any
 
-from dolphin_mp.config import fault_text
+from dolphin_mp.checking.tables import fault_text
 from dolphin_mp.faults import Faults, one_line, place_of_exception
 
 
@@ -36,7 +36,6 @@ def build_options(component_class: type, given: Any, place: str, faults: Faults)
     if kind is None:
         if given:
             faults.add(place, f"{name} takes no options: it has no nested dataclass Options")
-            raise OptionsFault
         return None
     if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
         faults.add(place, f"{name}.Options is no dataclass: put @dataclass above it")
@@ -53,8 +52,8 @@ def _validate(kind: type, table: dict[str, Any], place: str, faults: Faults) -> 
     from pydantic import ConfigDict, TypeAdapter, ValidationError
 
     try:
-        # A dataclass takes no configuration from outside; what encloses it hands its own down.
-        enclosing = types_list(kind)
+        # A dataclass takes no configuration from outside; a list hands its own down to it.
+        enclosing: Any = list[kind]  # type: ignore[valid-type]
         config = ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=True)
         # JSON is pydantic's strict mode for data from files: lists for tuples, text for paths and dates.
         return TypeAdapter(enclosing, config=config).validate_json(json.dumps([table], default=_plain))[0]
@@ -64,15 +63,10 @@ def _validate(kind: type, table: dict[str, Any], place: str, faults: Faults) -> 
             known = _field_names(kind, parts[:-1])
             faults.add(".".join([place, *parts]), fault_text(fault, known))
     except _NotPlainError as error:
-        faults.add(place, f"a {error} is nothing a configuration holds: give an instance of {kind.__qualname__}")
+        faults.add(place, f"a {error} fits no table: give an instance of {kind.__qualname__}")
     except Exception as error:  # noqa: BLE001 - from the user's __post_init__ or annotations
         faults.add(place, f"can't be made: {one_line(error)}{place_of_exception(error)}")
     raise OptionsFault
-
-
-def types_list(kind: type) -> Any:
-    """Give ``list[kind]``."""
-    return list[kind]  # type: ignore[valid-type]
 
 
 class _NotPlainError(Exception):
@@ -86,10 +80,12 @@ def _plain(value: object) -> str:
 
 
 def _field_names(kind: Any, path: list[str]) -> list[str]:
-    """Give the field names of the dataclass at a path of fields below another; none where it leads elsewhere."""
+    """Give the field names of the dataclass at a path of fields below another, else none."""
     for name in path:
         try:
-            kind = typing.get_type_hints(kind).get(name)
+            hint = typing.get_type_hints(kind).get(name)
         except (NameError, TypeError):
             return []
+        # An optional one is a union with None.
+        kind = next((part for part in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(part)), None)
     return [item.name for item in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []

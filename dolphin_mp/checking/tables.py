@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+Orphan = Literal["run", "stop"]
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,30}")
 NAME_RULE = "a name has 1 to 31 of a-z 0-9 _ - and begins with a letter or digit"
 
@@ -28,7 +29,7 @@ def _positive(value: object) -> float:
 
 
 Duration = Annotated[float, BeforeValidator(_positive)]
-DurationOrNone = Annotated[float, BeforeValidator(parse_duration)]
+DurationOrZero = Annotated[float, BeforeValidator(parse_duration)]
 
 
 class Table(BaseModel):
@@ -40,15 +41,15 @@ class Table(BaseModel):
 class BackoffSettings(Table):
     """``components.NAME.backoff``."""
 
-    first: DurationOrNone = 0.25
+    first: DurationOrZero = 0.25
     factor: Annotated[float, Field(ge=1, le=1000)] = 2.0
     max: Duration = 30.0
     jitter: Annotated[float, Field(ge=0, le=1)] = 0.2
-    reset_after: DurationOrNone = 60.0
+    reset_after: DurationOrZero = 60.0
 
 
 class ComponentSettings(Table):
-    """``components.NAME``; ``options`` stand apart, because the component's own class says what they may be."""
+    """``components.NAME``; ``options`` stand apart, because the component's class judges them."""
 
     run: str = ""
     every: Duration | None = None
@@ -70,7 +71,7 @@ class SystemTable(Table):
     """``system``."""
 
     name: str | None = None
-    orphan: Literal["run", "stop"] | None = None
+    orphan: Orphan | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class SystemSettings:
     """A system as its configuration says, before its components' classes are looked at."""
 
     name: str
-    orphan: Literal["run", "stop"]
+    orphan: Orphan
     components: Mapping[str, ComponentSettings]
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -100,7 +101,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigurationError([f"{path}:{number}: not TOML: {text[:1].lower()}{text[1:]}"]) from None
 
 
-def check_tables(data: Mapping[str, Any], faults: Faults, *, name: str, orphan: Literal["run", "stop"]) -> SystemSettings:
+def check_tables(data: Mapping[str, Any], faults: Faults, *, name: str, orphan: Orphan) -> SystemSettings:
     """Check a configuration's tables; what is faulty is noted and left out of the settings.
 
     Args:
@@ -135,12 +136,14 @@ AnyTable = TypeVar("AnyTable", bound=Table)
 
 
 def _check(model: type[AnyTable], table: Any, place: str, faults: Faults) -> AnyTable:
-    """Validate a table; where keys are faulty, note them and give the rest, so that all faults are found at once."""
+    """Validate a table; note its faulty keys and give the rest, so that all faults are found at once."""
     if not isinstance(table, dict):
         faults.add(place, f"should be a table, not {_show(table)}")
         return model()
     # The component's class judges its options, not this schema.
-    rest = {key: value for key, value in table.items() if not (model is ComponentSettings and key == "options")}
+    rest = {
+        key: value for key, value in table.items() if not (model is ComponentSettings and key == "options")
+    }
     try:
         return model.model_validate(rest)
     except ValidationError as error:

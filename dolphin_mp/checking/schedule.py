@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime
 
-FIELDS = "minute hour day month weekday"
+RIGHT = 'write five cron fields (minute hour day month weekday), such as "*/10 * * * *"'
 
 
 def check_schedule(text: object) -> None:
-    """Raise ValueError, with what is wrong, unless the text is a cron expression of five fields that can come true."""
+    """Raise ValueError unless the text is a cron expression of five fields that can come due."""
     if not isinstance(text, str):
-        raise ValueError(f'{text!r} is no schedule: write five cron fields ({FIELDS}) such as "*/10 * * * *"')
+        raise ValueError(f"{text!r} is no schedule: {RIGHT}")  # noqa: TRY004 - a fault of the configuration
     if len(text.split()) != 5:
-        raise ValueError(f'"{text}" has {len(text.split())} fields, not five ({FIELDS}), such as "*/10 * * * *"')
+        raise ValueError(f'"{text}" has {len(text.split())} fields: {RIGHT}')
     try:
         from cronsim import CronSim, CronSimError
     except ImportError:

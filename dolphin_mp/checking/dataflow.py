@@ -25,26 +25,25 @@ class Edge:
 class Order:
     """A start order, whom each component waits for, and what makes it impossible.
 
-    A cycle of components begins and ends with the same name; one of processes names the components along it, and
-    the last of them shares its process with the first.
+    A cycle of components begins and ends with the same name; one of processes is given as its reads.
     """
 
     names: tuple[str, ...]
     after: Mapping[str, tuple[str, ...]]
     cycles: tuple[tuple[str, ...], ...] = ()
-    process_cycles: tuple[tuple[str, ...], ...] = ()
+    process_cycles: tuple[tuple[tuple[str, str], ...], ...] = ()
 
 
 def order_components(names: Sequence[str], edges: Iterable[Edge], process_of: Mapping[str, str]) -> Order:
     """Give the order in which components can start, process by process.
 
-    Processes are what starts, so no cycle may remain among them, even where the components have none: with a and c
-    in one process and b in another, a -> b -> c is such a cycle. Members of a process stand together, in an
-    order of their own, and `after` names only components of other processes.
+    Processes are what starts, so no cycle may remain among them, even where the components have none: with a
+    and c in one process and b in another, a -> b -> c is such a cycle. Members of a process stand together;
+    `after` names only components of other processes.
 
     Args:
         names: all components, in the order to keep where the edges leave it free.
-        edges: who reads whom; later ones that are not required are dropped first. Unknown names are passed over.
+        edges: who reads whom; of those not required the later are dropped first. Unknown names are left out.
         process_of: the process of each component.
     """
     known = set(names)
@@ -65,8 +64,8 @@ def order_components(names: Sequence[str], edges: Iterable[Edge], process_of: Ma
     return Order(
         tuple(ordered),
         after,
-        tuple(_components_along(cycle) for cycle in cycles),
-        tuple(_components_along(cycle) for cycle in process_cycles),
+        tuple(tuple(name for name, _ in [*_reads(cycle), _reads(cycle)[0]]) for cycle in cycles),
+        tuple(_reads(cycle) for cycle in process_cycles),
     )
 
 
@@ -92,12 +91,10 @@ def _break_cycles(
     return kept, required
 
 
-def _components_along(cycle: list[list[Edge]]) -> tuple[str, ...]:
-    path: list[str] = []
-    for link in cycle:
-        edge = next((edge for edge in link if edge.required), link[0])
-        path += [name for name in (edge.producer, edge.reader) if path[-1:] != [name]]
-    return tuple(path)
+def _reads(cycle: list[list[Edge]]) -> tuple[tuple[str, str], ...]:
+    """Give the producer and the reader of one required edge per link."""
+    edges = [next(edge for edge in link if edge.required) for link in cycle]
+    return tuple((edge.producer, edge.reader) for edge in edges)
 
 
 def _find_cycle(edges: Iterable[Edge], node_of: Mapping[str, str]) -> list[str]:
@@ -114,7 +111,7 @@ def _find_cycle(edges: Iterable[Edge], node_of: Mapping[str, str]) -> list[str]:
 
 
 def _sorted(nodes: Sequence[str], edges: Iterable[tuple[str, str]]) -> list[str]:
-    """Sort topologically; of the nodes that are free, always the first in the given order (Kahn 1962, with a heap)."""
+    """Sort topologically, of the free nodes always the first as given (Kahn 1962, with a heap)."""
     place = {node: index for index, node in enumerate(nodes)}
     follows: dict[str, set[str]] = {node: set() for node in nodes}
     waits = dict.fromkeys(nodes, 0)

@@ -14,7 +14,14 @@ from dolphin_mp.plan import OutputPlan
 if TYPE_CHECKING:
     import numpy as np
 
-MAX_ATTRIBUTE = 64  # chosen: a segment's name carries system, component and output, and a file name ends at 255
+MAX_ATTRIBUTE = 64  # chosen: with the system's and component's it is part of a file name (at most 255)
+
+
+UNKNOWN = object()  # in place of options that could not be made; their own fault is told
+
+
+class UnknownRecord(Exception):  # noqa: N818 - an outcome
+    """What a declaration gives depends on options that could not be made."""
 
 
 class DeclarationFault(Exception):  # noqa: N818 - a line for the list of faults
@@ -43,6 +50,8 @@ def check_outputs(
             checked[channel] = _output(attribute, channel, dtype, shape, declared.keep)
         except DeclarationFault as fault:
             faults.add(channel, str(fault))
+        except UnknownRecord:
+            pass
     return checked
 
 
@@ -59,6 +68,7 @@ def resolve_record(dtype: Any, shape: Any, options: Any) -> tuple[np.dtype[Any],
 
     Raises:
         DeclarationFault: they describe no record.
+        UnknownRecord: they are functions of options that are not known.
     """
     import numpy as np
 
@@ -73,7 +83,9 @@ def resolve_record(dtype: Any, shape: Any, options: Any) -> tuple[np.dtype[Any],
     return real.base, (*_shape(_called(shape, options, "shape")), *inner)
 
 
-def _output(attribute: str, channel: str, dtype: np.dtype[Any], shape: tuple[int, ...], keep: Any) -> CheckedOutput:
+def _output(
+    attribute: str, channel: str, dtype: np.dtype[Any], shape: tuple[int, ...], keep: Any
+) -> CheckedOutput:
     from dolphin_mp.ipc.layout import describe_dtype
 
     try:
@@ -81,7 +93,7 @@ def _output(attribute: str, channel: str, dtype: np.dtype[Any], shape: tuple[int
     except (TypeError, ValueError) as error:
         raise DeclarationFault(str(error)) from None
     if isinstance(keep, bool) or not isinstance(keep, int) or keep < 1:
-        raise DeclarationFault(f"keep is {keep!r}: it is how many records stay readable, a whole number from 1")
+        raise DeclarationFault(f"keep is {keep!r}: it is how many records stay readable, 1 or more")
     plan = OutputPlan(attribute, channel, description, shape, keep, dtype.itemsize * prod(shape))
     return CheckedOutput(plan, dtype)
 
@@ -90,16 +102,22 @@ def _called(value: Any, options: Any, what: str) -> Any:
     """Give a declared value, or what it gives for the options when it is a function of them."""
     if isinstance(value, type) or not callable(value):  # a type such as float is callable and a dtype
         return value
+    if options is UNKNOWN:
+        raise UnknownRecord
     try:
         return value(options)
     except Exception as error:  # noqa: BLE001 - the user's function may raise anything
         where = place_of_exception(error, skip=(__file__,))
-        raise DeclarationFault(f"its {what} as a function of the options fails with {one_line(error)}{where}") from None
+        raise DeclarationFault(
+            f"its {what} as a function of the options fails with {one_line(error)}{where}"
+        ) from None
 
 
 def _shape(value: Any) -> tuple[int, ...]:
     try:
-        sizes = tuple(map(operator.index, value)) if isinstance(value, tuple | list) else (operator.index(value),)
+        sizes = (
+            tuple(map(operator.index, value)) if isinstance(value, tuple | list) else (operator.index(value),)
+        )
     except TypeError:
         raise DeclarationFault(f"its shape {_short(value)} is no whole number and no tuple of them") from None
     if any(size < 1 for size in sizes):

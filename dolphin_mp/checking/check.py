@@ -1,0 +1,124 @@
+"""A system's settings and its components' classes in, a plan or all faults out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dolphin_mp.checking.candidate import Candidate, pickle, resolve
+from dolphin_mp.checking.wiring import Trigger, check_inputs, check_order, check_trigger
+from dolphin_mp.loader import run_string
+from dolphin_mp.plan import BackoffPlan, ComponentPlan, InputPlan, Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from dolphin_mp.checking.tables import ComponentSettings, SystemSettings
+    from dolphin_mp.faults import Faults
+
+# What a process has once, so that its members must agree; keys of a component's table.
+PROCESS_KEYS = ("restart", "backoff", "max_restarts", "within", "on_failed", "stop_within")
+
+
+def check_system(
+    settings: SystemSettings,
+    classes: Mapping[str, object],
+    faults: Faults,
+    *,
+    folder: str,
+    sys_path: Sequence[str],
+) -> Plan:
+    """Give the plan of a system.
+
+    Args:
+        settings: the checked tables.
+        classes: those components' classes that were given as such; the others are imported by their `run`.
+        faults: what was found before; takes the rest.
+        folder: the configuration's, or "".
+        sys_path: what has to be first on the import path where components are loaded.
+
+    Raises:
+        ConfigurationError: with all faults.
+    """
+    candidates = {
+        name: resolve(name, table, classes.get(name), settings.options.get(name), folder, faults)
+        for name, table in settings.components.items()
+    }
+    inputs = {name: check_inputs(candidate, candidates, faults) for name, candidate in candidates.items()}
+    triggers = {name: check_trigger(candidate, faults) for name, candidate in candidates.items()}
+    order = check_order(list(candidates.values()), inputs, faults)
+    policies = process_policies(candidates.values(), faults)
+    for candidate in candidates.values():
+        pickle(candidate, sys_path, faults)
+    faults.raise_if_any()
+    plans = [
+        component_plan(
+            candidates[name],
+            order.after[name],
+            inputs[name],
+            triggers[name],
+            policies[candidates[name].process],
+        )
+        for name in order.names
+    ]
+    modules = dict.fromkeys(module for candidate in candidates.values() for module in candidate.modules)
+    return Plan(
+        name=settings.name,
+        components=tuple(plans),
+        orphan=settings.orphan,
+        folder=folder,
+        source=faults.source,
+        sys_path=tuple(sys_path),
+        modules=tuple(modules),
+    )
+
+
+def process_policies(candidates: Iterable[Candidate], faults: Faults) -> dict[str, dict[str, Any]]:
+    """Give each process its policies: what one member's table says holds for all of them."""
+    policies: dict[str, dict[str, Any]] = {}
+    said_by: dict[tuple[str, str], str] = {}
+    for candidate in candidates:
+        chosen = policies.setdefault(candidate.process, {})
+        for key in PROCESS_KEYS:
+            value = getattr(candidate.settings, key)
+            if key not in candidate.settings.model_fields_set:
+                chosen.setdefault(key, value) if (candidate.process, key) not in said_by else None
+                continue
+            other = said_by.setdefault((candidate.process, key), candidate.name)
+            if other != candidate.name and chosen[key] != value:
+                text = f'shares process "{candidate.process}" and its fate with {other}, which says otherwise'
+                faults.add(f"{candidate.place}.{key}", f"{text}: write it once")
+            chosen[key] = value
+    return policies
+
+
+def component_plan(
+    candidate: Candidate,
+    after: tuple[str, ...],
+    inputs: tuple[InputPlan, ...],
+    trigger: Trigger,
+    policies: Mapping[str, Any],
+) -> ComponentPlan:
+    """Give the plan of a component without faults."""
+    settings: ComponentSettings = candidate.settings
+    backoff = policies["backoff"]
+    found = candidate.component_class
+    return ComponentPlan(
+        name=candidate.name,
+        run=settings.run or (run_string(found) if found else ""),
+        process=candidate.process,
+        blob=candidate.blob,
+        after=after,
+        outputs=tuple(output.plan for output in candidate.outputs.values() if output),
+        inputs=inputs,
+        every_s=trigger.every_s,
+        on=trigger.on,
+        schedule=trigger.schedule,
+        restart=policies["restart"],
+        backoff=BackoffPlan(backoff.first, backoff.factor, backoff.max, backoff.jitter, backoff.reset_after),
+        max_restarts=policies["max_restarts"],
+        within_s=policies["within"],
+        on_failed=policies["on_failed"],
+        ready_within_s=settings.ready_within,
+        stop_within_s=policies["stop_within"],
+        hang_after_s=settings.hang_after,
+    )

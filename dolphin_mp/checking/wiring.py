@@ -1,0 +1,177 @@
+"""Who reads whom, when each component steps, and in which order they start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dolphin_mp.checking.dataflow import Edge, Order, order_components
+from dolphin_mp.checking.declarations import DeclarationFault, UnknownRecord, check_attribute, resolve_record
+from dolphin_mp.checking.schedule import check_schedule
+from dolphin_mp.duration import parse_duration
+from dolphin_mp.faults import suggest
+from dolphin_mp.plan import InputPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from dolphin_mp.checking.candidate import Candidate
+    from dolphin_mp.component import Input
+    from dolphin_mp.faults import Faults
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """When a component steps; `on` names its inputs."""
+
+    every_s: float | None = None
+    on: tuple[str, ...] = ()
+    schedule: str | None = None
+
+
+def check_inputs(
+    candidate: Candidate, candidates: Mapping[str, Candidate], faults: Faults
+) -> tuple[InputPlan, ...]:
+    """Give the inputs of a component, with the configuration's channels in place of its class's."""
+    if candidate.component_class is None:
+        return ()
+    declared = candidate.component_class.inputs()
+    chosen = candidate.settings.inputs
+    for attribute in chosen.keys() - declared.keys():
+        name = candidate.component_class.__name__
+        place = f"{candidate.place}.inputs.{attribute}"
+        faults.add(place, f"{name} has no such input" + suggest(attribute, declared, "its inputs"))
+    plans = []
+    for attribute, item in declared.items():
+        place = (
+            f"{candidate.place}.inputs.{attribute}"
+            if attribute in chosen
+            else f"{candidate.name}.{attribute}"
+        )
+        channel = chosen.get(attribute, item.channel)
+        try:
+            check_attribute(attribute)
+            stale_after_s = _stale_after(item)
+            _check_channel(channel, candidates)
+            _check_record(item, channel, candidate, candidates)
+        except DeclarationFault as fault:
+            faults.add(place, str(fault))
+        except UnknownRecord:
+            pass
+        else:
+            plans.append(InputPlan(attribute, channel, stale_after_s, item.required))
+    return tuple(plans)
+
+
+def _stale_after(declared: Input) -> float | None:
+    if declared.share:
+        raise DeclarationFault("share=True deals records to a pool's instances, and there are no pools yet")
+    if declared.stale_after is None:
+        return None
+    try:
+        return parse_duration(declared.stale_after)
+    except ValueError as error:
+        raise DeclarationFault(f"stale_after: {error}") from None
+
+
+def _check_channel(channel: Any, candidates: Mapping[str, Candidate]) -> None:
+    component, dot, output = str(channel).partition(".")
+    if not isinstance(channel, str) or not dot or not output:
+        raise DeclarationFault(f'{channel!r} is no channel: write "component.output"')
+    producer = candidates.get(component)
+    if producer is None:
+        hint = suggest(component, candidates, "components")
+        raise DeclarationFault(f'reads "{channel}", but no component is named "{component}"{hint}')
+    # Of a class that could not be had nothing is known: its own fault is told.
+    if producer.component_class is not None and channel not in producer.outputs:
+        known = [name.partition(".")[2] for name in producer.outputs]
+        hint = suggest(output, known, "its outputs")
+        raise DeclarationFault(f'reads "{channel}", but "{component}" has no output "{output}"{hint}')
+
+
+def _check_record(
+    declared: Input, channel: str, reader: Candidate, candidates: Mapping[str, Candidate]
+) -> None:
+    """Compare what the reader expects with what the producer writes."""
+    output = candidates[channel.partition(".")[0]].outputs.get(channel)
+    if output is None or (declared.dtype is None and declared.shape is None):
+        return
+    given = output.dtype if declared.dtype is None else declared.dtype
+    dtype, shape = resolve_record(given, () if declared.shape is None else declared.shape, reader.options)
+    if dtype != output.dtype:
+        raise DeclarationFault(f'expects dtype {dtype}, but "{channel}" has {output.dtype}')
+    # A subarray dtype says a shape by itself.
+    if (declared.shape is not None or shape) and shape != output.plan.shape:
+        raise DeclarationFault(f'expects shape {shape}, but "{channel}" has {output.plan.shape}')
+
+
+def check_trigger(candidate: Candidate, faults: Faults) -> Trigger:
+    """Give when the component steps.
+
+    The configuration's `every`, `on` and `schedule` replace all three of the class: they are one answer.
+    """
+    found, settings = candidate.component_class, candidate.settings
+    if found is None:
+        return Trigger()
+    inputs = found.inputs()
+    if settings.every or settings.on or settings.schedule:
+        place, every, schedule = candidate.place, settings.every, settings.schedule
+        on: Any = settings.on
+    else:
+        place, on, schedule = candidate.name, found.on, found.schedule
+        every = _every(found.every, f"{place}.every", faults)
+    if isinstance(on, str):
+        faults.add(f"{place}.on", f'"{on}" is a text: write a list of inputs, such as ["{on}"]')
+        on = ()
+    for attribute in on or ():
+        if attribute not in inputs:
+            faults.add(
+                f"{place}.on",
+                f'"{attribute}" is no input of it' + suggest(str(attribute), inputs, "its inputs"),
+            )
+    if schedule is not None:
+        try:
+            check_schedule(schedule)
+        except ValueError as error:
+            faults.add(f"{place}.schedule", str(error))
+    if every is None and not on and schedule is None:
+        if not inputs and not candidate.runs_itself and found.every is None:
+            text = "has neither inputs nor every, on or schedule, so it would never step"
+            faults.add(candidate.place, f'{text}: write for instance every = "1s"')
+        on = tuple(inputs)
+    return Trigger(every, tuple(on or ()), schedule)
+
+
+def _every(value: object, place: str, faults: Faults) -> float | None:
+    if value is None:
+        return None
+    try:
+        seconds = parse_duration(value)
+    except ValueError as error:
+        faults.add(place, str(error))
+        return None
+    if seconds <= 0:
+        faults.add(place, f'"{value}" is too short: it must be more than nothing')
+    return seconds
+
+
+def check_order(
+    candidates: Sequence[Candidate], inputs: Mapping[str, Iterable[InputPlan]], faults: Faults
+) -> Order:
+    """Give the start order; a cycle of required inputs is noted."""
+    edges = [
+        Edge(item.channel.partition(".")[0], candidate.name, item.required)
+        for candidate in candidates
+        for item in inputs[candidate.name]
+    ]
+    process_of = {candidate.name: candidate.process for candidate in candidates}
+    order = order_components([candidate.name for candidate in candidates], edges, process_of)
+    for cycle in order.cycles:
+        flow = " -> ".join(cycle)
+        faults.add("", f"a cycle of required inputs: {flow}; none of them could start: make one not required")
+    for reads in order.process_cycles:
+        flow = ", ".join(f"{producer} -> {reader}" for producer, reader in reads)
+        names = " and ".join(f'"{process_of[producer]}"' for producer, _ in reads)
+        text = f"processes {names} wait for one another by required inputs ({flow}), so that none could start"
+        faults.add("", f"{text}: let these components share one process, or none")
+    return order

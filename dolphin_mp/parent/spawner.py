@@ -1,0 +1,190 @@
+"""The orchestrator's hold on its zygote: orders go out without waiting, children come back as sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dolphin_mp.plan import Plan
+
+_CREDENTIALS = struct.Struct("iII")
+MAX_LINE = 4096
+START_LIMIT_S = 60.0
+
+
+class SpawnError(Exception):
+    """No process could be made; the text says why."""
+
+
+@dataclass
+class Line:
+    """The parent's end of a forked process' socket."""
+
+    socket: socket.socket
+
+    def here(self) -> int | None:
+        """Give the pid of the process that reported, in the kernel's words; None if it died before."""
+        text, extra, _, _ = self.socket.recvmsg(MAX_LINE, socket.CMSG_SPACE(_CREDENTIALS.size))
+        for _level, kind, data in extra:
+            if text == b"here" and kind == socket.SCM_CREDENTIALS:
+                return int(_CREDENTIALS.unpack(data[: _CREDENTIALS.size])[0])
+        return None
+
+    def close(self) -> None:
+        """Hang up; a process that is still parked ends."""
+        self.socket.close()
+
+
+class Spawner:
+    """Starts a zygote when there is none and has it fork.
+
+    Attributes: pid of the zygote, 0 without one.
+    """
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        # one BLAS thread: a forker must be single-threaded, and a component of its own is parallel enough
+        self._environment = {
+            **environment,
+            "OPENBLAS_NUM_THREADS": "1",
+            "OMP_NUM_THREADS": "1",
+            "MKL_NUM_THREADS": "1",
+        }
+        self._orders: deque[tuple[bytes, list[int]]] = deque()
+        self._control: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._preload: bytes | None = None
+
+    @property
+    def pid(self) -> int:
+        """The zygote's pid, 0 without one."""
+        return self._process.pid if self._process else 0
+
+    def start(self) -> None:
+        """Start a zygote; it takes orders at once and carries them out when it is up."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)  # noqa: FBT003
+        command = [sys.executable, "-P", "-m", "dolphin_mp.process.zygote", str(theirs.fileno())]
+        try:
+            self._process = subprocess.Popen(
+                command,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                env=self._environment,
+                start_new_session=True,
+            )
+        except OSError as error:
+            ours.close()
+            raise SpawnError(f"can't start the zygote: {error.strerror}") from None
+        finally:
+            theirs.close()
+        self._control = ours
+        if self._preload:
+            self._orders.appendleft((self._preload, []))
+
+    def preload(self, plan: Plan) -> None:
+        """Have this zygote, and each that follows it, import the components' modules."""
+        order = {"system": plan.name, "sys_path": plan.sys_path, "modules": plan.modules}
+        self._preload = json.dumps(order).encode()
+        self._orders.append((self._preload, []))
+        self.flush()
+
+    def fork(self, order: bytes, content: bytes) -> tuple[Line, int]:
+        """Ask for a process that obeys `order` with `content`; gives its line and the content's memory file.
+
+        The caller closes the file. Raises SpawnError when the machine has no more descriptors or processes.
+        """
+        try:
+            if self._control is None:
+                self.start()
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            memory = os.memfd_create("dolphin-mp", os.MFD_CLOEXEC)
+        except OSError as error:
+            raise SpawnError(f"can't make a process: {error.strerror}") from None
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        with open(memory, "wb", closefd=False) as file:  # noqa: PTH123 - a descriptor
+            file.write(content)
+        os.lseek(memory, 0, os.SEEK_SET)
+        socket.send_fds(ours, [order], [memory])
+        self._orders.append((b"fork", [theirs.detach()]))
+        self.flush()
+        return Line(ours), memory
+
+    def flush(self) -> bool:
+        """Send what the zygote has room for; tells whether something is left."""
+        while self._orders and self._control is not None:
+            order, descriptors = self._orders[0]
+            try:
+                socket.send_fds(self._control, [order], descriptors)
+            except BlockingIOError:
+                return True
+            except OSError:  # it died; the lines of its unborn children end, and the next fork starts another
+                self.lost()
+                return False
+            self._orders.popleft()
+            _close(descriptors)
+        return bool(self._orders)
+
+    def fileno(self) -> int:
+        """Give the control socket's descriptor, -1 without a zygote."""
+        return self._control.fileno() if self._control is not None else -1
+
+    def read(self) -> bool:
+        """Take what the zygote says; False when it is dead."""
+        try:
+            return self._control is not None and bool(self._control.recv(MAX_LINE))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
+    def wait_ready(self) -> None:
+        """Wait, before the loop runs, until the first zygote is up; raises SpawnError."""
+        control = self._control
+        if control is None:
+            raise SpawnError("no zygote was started")
+        control.settimeout(START_LIMIT_S)
+        try:
+            ready = control.recv(MAX_LINE)
+        except OSError:
+            ready = b""
+        control.setblocking(False)  # noqa: FBT003
+        if ready != b"ready":
+            raise SpawnError("the zygote did not come up: does `python -c 'import numpy'` work?")
+
+    def lost(self) -> None:
+        """Forget a dead zygote and what it was asked for."""
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        for _, descriptors in self._orders:
+            _close(descriptors)
+        self._orders.clear()
+        if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(0)
+
+    def close(self) -> None:
+        """Hang up; the zygote and parked processes end by themselves."""
+        process = self._process
+        self.lost()
+        if process is not None:
+            try:
+                process.wait(2)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            self._process = None
+
+
+def _close(descriptors: list[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)

@@ -1,0 +1,42 @@
+"""What a parked process is told to become, as JSON in an inherited memory file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dolphin_mp.plan import ComponentPlan, component_from_data
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A process' part in its system.
+
+    Attributes: system; process; incarnation; orphan ("run" or "stop" when the parent dies); parent (its pid);
+    open_files (the soft limit to go back to); environment; cwd; members (what runs in it, a thread each if
+    several); notify (the path of the parent's datagram socket).
+    """
+
+    system: str
+    process: str
+    incarnation: int
+    orphan: str
+    parent: int
+    open_files: int
+    environment: dict[str, str]
+    cwd: str
+    notify: str
+    members: tuple[ComponentPlan, ...]
+
+    def to_json(self) -> bytes:
+        """Give the assignment as JSON text."""
+        data = {name: getattr(self, name) for name in self.__slots__ if name != "members"}
+        data["members"] = [{**asdict(member), "blob": member.blob.hex()} for member in self.members]
+        return json.dumps(data).encode()
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> Assignment:
+        """Rebuild an assignment from decoded JSON."""
+        members = tuple(component_from_data(item) for item in data.pop("members"))
+        return cls(**data, members=members)

@@ -1,0 +1,93 @@
+"""A component's word to its parent: one line of JSON a fact, through a FIFO in the runtime folder.
+
+A FIFO opened for reading and writing never blocks, breaks or refuses: while no parent lives the words rest in
+its 64 KiB, and the next parent opens it by path. What does not fit is lost, and the board says the same.
+Lines are shorter than PIPE_BUF, so that those of several writers never mix (pipe(7)).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from dataclasses import dataclass
+
+MAX_LINE = 2048
+FACTS = frozenset({"ready", "done", "failed"})
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What a component said: fact is "ready", "done" or "failed"."""
+
+    component: str
+    incarnation: int
+    fact: str
+    reason: str
+
+
+class Notifier:
+    """The component's end; `say` does nothing where there is no FIFO."""
+
+    def __init__(self, path: str) -> None:
+        self._fd = -1
+        with contextlib.suppress(OSError):
+            self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def say(self, component: str, incarnation: int, fact: str, reason: str = "") -> None:
+        """Send one fact; never waits."""
+        text = {"component": component, "incarnation": incarnation, "fact": fact, "reason": reason[:200]}
+        if self._fd >= 0:
+            with contextlib.suppress(OSError):
+                os.write(self._fd, json.dumps(text).encode()[:MAX_LINE] + b"\n")
+
+
+class Listener:
+    """The parent's end."""
+
+    def __init__(self, path: str) -> None:
+        with contextlib.suppress(FileExistsError):
+            os.mkfifo(path, 0o600)
+        self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        with contextlib.suppress(OSError):  # a thousand components may speak at once
+            fcntl.fcntl(self._fd, fcntl.F_SETPIPE_SZ, 1 << 20)
+        self._rest = b""
+        self.garbage = 0
+
+    def fileno(self) -> int:
+        """Give the descriptor to poll."""
+        return self._fd
+
+    def words(self) -> list[Word]:
+        """Give all that was said meanwhile; what is no word is counted and dropped."""
+        found = []
+        while True:
+            try:
+                self._rest += os.read(self._fd, 1 << 16)
+            except BlockingIOError:
+                return found
+            *lines, self._rest = self._rest[-(1 << 17) :].split(b"\n")
+            for line in lines:
+                word = parse_word(line)
+                if word is None:
+                    self.garbage += 1
+                else:
+                    found.append(word)
+
+    def close(self) -> None:
+        """Stop listening."""
+        os.close(self._fd)
+
+
+def parse_word(line: bytes) -> Word | None:
+    """Read one line, or None if it is no word."""
+    try:
+        data = json.loads(line)
+        word = Word(data["component"], data["incarnation"], data["fact"], data["reason"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    good = (
+        isinstance(word.component, str) and isinstance(word.incarnation, int) and isinstance(word.reason, str)
+    )
+    return word if good and word.fact in FACTS else None

@@ -1,0 +1,276 @@
+"""One component's life inside a process: attach, set up, step, close; what it says goes to its board row."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sys
+import threading
+import time
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from dolphin_mp.component import Done, create_component
+from dolphin_mp.ipc import Channel, ChannelError, ClaimedError, SegmentMissingError, _core, wait_any
+from dolphin_mp.ipc.board import ComponentPart, pack_component
+from dolphin_mp.loader import load_component
+from dolphin_mp.paths import segment_name
+from dolphin_mp.process.beat import Beat
+from dolphin_mp.process.schedule import next_fire_ns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dolphin_mp.component import Component
+    from dolphin_mp.ipc import Board
+    from dolphin_mp.plan import ComponentPlan
+    from dolphin_mp.process.notify import Notifier
+
+FAILED, TRY_AGAIN = 1, 75  # sysexits.h: EX_TEMPFAIL
+
+
+class Terminated(SystemExit):
+    """SIGTERM came after the component had been asked to stop: leave whatever it is doing."""
+
+
+class Runner:
+    """Runs one component and is its host: it hears its beats and knows whether it was asked to stop.
+
+    Attributes: plan; row (of the board); bell (rung: stop); exit_code.
+    """
+
+    def __init__(
+        self, plan: ComponentPlan, system: str, incarnation: int, board: Board, notifier: Notifier
+    ) -> None:
+        self.plan = plan
+        self.exit_code = 0
+        self.row = board.add(plan.name)
+        self.bell = board.doorbell(self.row)
+        self._system = system
+        self._board = board
+        self._notifier = notifier
+        self._words = board.words(self.row)
+        self._cell = board.component_cell(self.row)
+        self._part = ComponentPart(incarnation=incarnation)
+        self._part_lock = threading.Lock()  # the component's thread and the sampler's write one cell
+        self._channels: dict[str, Channel] = {}
+        self._counts_publishes = False
+        self._counted = 0
+        self._beat: Beat | None = None
+
+    # what the component asks of its host ------------------------------------------------------------------
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the component was asked to stop."""
+        return self.bell.rung
+
+    def beat(self) -> None:
+        """Count as a step."""
+        self._words[0] += 1
+        self._words[1] = _core.boottime_ns()
+
+    # its life ---------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Be the component until it is asked to stop, is done or fails; sets `exit_code`."""
+        try:
+            self._board.take_row(self.row)
+            self._report("starting")
+            self._live()
+        except Done:
+            self._report("done")
+            self._notifier.say(self.plan.name, self._part.incarnation, "done")
+        except Terminated:
+            self.exit_code = 143
+        except SystemExit as leave:
+            self.exit_code = leave.code if isinstance(leave.code, int) else int(leave.code is not None)
+        except (ClaimedError, SegmentMissingError) as error:
+            self._fail(str(error), TRY_AGAIN)
+        except BaseException as error:  # noqa: BLE001 - whatever ends a component ends its process, and is told
+            traceback.print_exc()
+            self._fail(_describe(error), FAILED)
+        finally:
+            for channel in self._channels.values():
+                with contextlib.suppress(ChannelError):
+                    channel.close()
+            self._words[2] = 0
+            self._board.release_row(self.row)
+
+    def _live(self) -> None:
+        component_class, options = load_component(self.plan)
+        self._attach()
+        log = logging.getLogger(self.plan.name)
+        component = create_component(
+            component_class, name=self.plan.name, options=options, channels=self._channels, log=log, host=self
+        )
+        self._step(component.setup)
+        self._report("ready", ready_ns=_core.boottime_ns())
+        self._notifier.say(self.plan.name, self._part.incarnation, "ready")
+        try:
+            run = getattr(component, "run", None)
+            if run is None:
+                self._loop(component)
+            else:
+                self._counts_publishes = True
+                asyncio.run(self._run_async(run))
+        finally:
+            self._report("stopping")
+            component.close()
+
+    def _attach(self) -> None:
+        for output in self.plan.outputs:
+            channel = Channel.attach(segment_name(self._system, output.channel))
+            self._channels[output.attribute] = channel
+            channel.claim()
+        for item in self.plan.inputs:
+            channel = Channel.attach(segment_name(self._system, item.channel))
+            channel.stale_after_ns = int((item.stale_after_s or 0) * 1e9)
+            self._channels[item.attribute] = channel
+        for channel in self._channels.values():
+            channel._set_doorbell(self.bell)  # noqa: SLF001 - every wait of the component ends when it is asked to stop
+
+    def _fail(self, reason: str, code: int) -> None:
+        print(f"{self.plan.name}: {reason}", file=sys.stderr, flush=True)
+        self.exit_code = code
+        self._report("failed", reason=reason)
+        self._notifier.say(self.plan.name, self._part.incarnation, "failed", reason)
+
+    # stepping ---------------------------------------------------------------------------------------------
+
+    def _loop(self, component: Component) -> None:
+        names = self.plan.on or (
+            ()
+            if self.plan.every_s or self.plan.schedule
+            else tuple(item.attribute for item in self.plan.inputs)
+        )
+        triggers = [self._channels[name] for name in names]
+        required = [self._channels[item.attribute] for item in self.plan.inputs if item.required]
+        seen = [0] * len(triggers)
+        due = self._clock()
+        was_stale = False
+        while not self.bell.rung:
+            wakes = self._is_due(due)
+            if not wakes:
+                self._sleep(triggers, seen, due, required, was_stale)
+                wakes = self._is_due(due)
+            if self.bell.rung:
+                return
+            newest = [channel.version for channel in triggers]
+            wakes = wakes or newest != seen
+            is_stale = any(not _is_fresh(channel) for channel in required)
+            if is_stale and (wakes or not was_stale):
+                self._step(component.on_stale)
+            elif wakes and not is_stale:
+                self._step(component.step)
+            was_stale, seen = is_stale, newest
+
+    def _clock(self) -> Callable[[], int]:
+        """Give what says when the next step by time is due, in ns of CLOCK_MONOTONIC; -1 is never."""
+        now = time.monotonic_ns()
+        if self.plan.every_s:
+            beat = self._beat = Beat(max(1, round(self.plan.every_s * 1e9)), now)
+            return lambda: beat.due_ns
+        if self.plan.schedule:
+            fire = self._fire = Beat(1 << 62, next_fire_ns(self.plan.schedule))
+            return lambda: fire.due_ns
+        return lambda: -1
+
+    def _is_due(self, due: Callable[[], int]) -> bool:
+        if self._beat is not None:
+            return self._beat.take(time.monotonic_ns())
+        if self.plan.schedule and time.monotonic_ns() >= due():
+            self._fire.due_ns = next_fire_ns(self.plan.schedule)
+            return True
+        return False
+
+    def _sleep(
+        self,
+        triggers: list[Channel],
+        seen: list[int],
+        due: Callable[[], int],
+        required: list[Channel],
+        was_stale: bool,
+    ) -> None:
+        """Wait for the next beat, a new record, the moment a required input goes stale, or the bell."""
+        deadline = due()
+        if not triggers:
+            self.bell.wait_until(deadline)
+            return
+        limits = [(deadline - time.monotonic_ns()) * 1e-9] if deadline >= 0 else []
+        if not was_stale:
+            limits += [left for channel in required if (left := _fresh_for(channel)) is not None]
+        wait_any(list(zip(triggers, seen, strict=True)), min(limits) if limits else None)
+
+    def _step(self, work: Callable[[], Any]) -> None:
+        words = self._words
+        words[2] = _core.boottime_ns()
+        work()
+        words[2] = 0
+        words[1] = _core.boottime_ns()
+        words[0] += 1
+
+    async def _run_async(self, run: Callable[[], Any]) -> None:
+        loop = asyncio.get_running_loop()
+        task = asyncio.ensure_future(run())
+
+        def until_rung() -> None:
+            self.bell.wait_until(-1)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: run() had ended by itself
+                loop.call_soon_threadsafe(task.cancel)
+
+        threading.Thread(target=until_rung, name=f"{self.plan.name}-bell", daemon=True).start()
+        try:
+            await task
+        except asyncio.CancelledError:
+            if not self.bell.rung:
+                raise
+
+    # what it says of itself -------------------------------------------------------------------------------
+
+    def sampled(self, cpu_percent: float, rss_bytes: int) -> None:
+        """Take the process' sample into the row; called once a second from the sampler's thread."""
+        if self._counts_publishes and self._part.phase == "ready":
+            self._count_publishes()
+        missed = self._beat.missed if self._beat is not None else 0
+        self._write(
+            cpu_percent=cpu_percent, rss_bytes=rss_bytes, sampled_ns=_core.boottime_ns(), missed=missed
+        )
+
+    def _count_publishes(self) -> None:
+        with contextlib.suppress(ChannelError):
+            published = sum(self._channels[output.attribute].version for output in self.plan.outputs)
+            if self._counted and published > self._counted:
+                self._words[0] += published - self._counted
+                self._words[1] = _core.boottime_ns()
+            self._counted = published
+
+    def _report(self, phase: str, *, reason: str = "", ready_ns: int | None = None) -> None:
+        changes: dict[str, Any] = {"phase": phase, "reason": reason}
+        if ready_ns is not None:
+            changes["ready_ns"] = ready_ns
+        self._write(**changes)
+
+    def _write(self, **changes: Any) -> None:
+        with self._part_lock:
+            self._part = self._part._replace(**changes)
+            self._cell.write(pack_component(self._part))
+
+
+def _is_fresh(channel: Channel) -> bool:
+    left = _fresh_for(channel)
+    return channel.version > 0 and (left is None or left > 0)
+
+
+def _fresh_for(channel: Channel) -> float | None:
+    """Give for how many seconds the newest record is still fresh; None where nobody said what stale is."""
+    newest = channel._peek()  # noqa: SLF001 - the times of the newest record without a copy of it
+    if not channel.stale_after_ns or newest is None:
+        return None
+    return float((newest[2] + channel.stale_after_ns - _core.boottime_ns()) * 1e-9)
+
+
+def _describe(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

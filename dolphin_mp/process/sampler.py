@@ -1,0 +1,35 @@
+"""A process' own use of CPU and memory, at most a second old."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Sampler:
+    """Gives CPU per cent since the last sample, and private memory: the channels are not counted.
+
+    Memory is resident minus file- and shmem-backed pages (proc_pid_statm(5), fields 2 and 3).
+    """
+
+    def __init__(self) -> None:
+        self._statm = open("/proc/self/statm", "rb", buffering=0)  # noqa: SIM115, PTH123 - kept open: 6 us a sample
+        self._last = time.monotonic(), self._cpu()
+
+    @staticmethod
+    def _cpu() -> float:
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        return used.ru_utime + used.ru_stime
+
+    def sample(self) -> tuple[float, int]:
+        """Give (CPU per cent of one core, private bytes)."""
+        now, cpu = time.monotonic(), self._cpu()
+        before, cpu_before = self._last
+        self._last = now, cpu
+        self._statm.seek(0)
+        resident, shared = (int(word) for word in self._statm.read().split()[1:3])
+        percent = 100 * (cpu - cpu_before) / (now - before) if now > before else 0.0
+        return percent, (resident - shared) * PAGE

@@ -1,0 +1,129 @@
+"""Files in /dev/shm: born whole, opened with suspicion, listed and removed, whatever they hold.
+
+A file is born unnamed (O_TMPFILE), filled, and then linked to its name: whoever opens the name sees a whole
+one, and a maker that dies on the way leaves nothing. Nothing here needs numpy or any costly module.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+
+from dolphin_mp.ipc import lock
+from dolphin_mp.ipc.errors import SegmentFullError, SegmentInvalidError, SegmentMissingError
+
+FOLDER = "/dev/shm"
+LOCK_OWNER, LOCK_WRITER = 0, 1
+NAMESPACE = "dolphin-mp-"
+_LONGEST_NAME = 200
+_PUNCTUATION = frozenset("._@+*:-")
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError for a name that can't be a segment's."""
+    good = isinstance(name, str) and name[:1].isalnum() and len(name) <= _LONGEST_NAME and name.isascii()
+    if not good or not all(letter.isalnum() or letter in _PUNCTUATION for letter in name):
+        raise ValueError(
+            f"segment name {name!r}: 1 to 200 letters, digits and ._@+*:- , beginning with a letter or digit"
+        )
+
+
+def segments(prefix: str = NAMESPACE) -> list[str]:
+    """Give the names of this user's segments that begin with a prefix."""
+    names = []
+    for entry in os.scandir(FOLDER):
+        ours = entry.name.startswith(prefix) and entry.is_file(follow_symlinks=False)
+        if ours and entry.stat(follow_symlinks=False).st_uid == os.geteuid():
+            names.append(entry.name)
+    return sorted(names)
+
+
+def birth(name: str, content: bytes, size: int, *, lock_byte: int | None = LOCK_OWNER) -> int | None:
+    """Make a whole file of that size and content, lock a byte of it, then give it its name.
+
+    Gives its descriptor, or None if the name is taken. Raises SegmentFullError.
+    """
+    fd = os.open(FOLDER, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        _reserve(name, fd, size)
+        os.pwrite(fd, content, 0)
+        if lock_byte is not None:
+            lock.try_lock(fd, lock_byte)
+        folder = os.open(FOLDER, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:  # with dst_dir_fd this is linkat(2) with AT_SYMLINK_FOLLOW: it names a nameless file
+            os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=folder, follow_symlinks=True)
+        finally:
+            os.close(folder)
+    except FileExistsError:
+        os.close(fd)
+        return None
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _reserve(name: str, fd: int, size: int) -> None:
+    try:
+        os.posix_fallocate(fd, 0, size)
+    except OSError as error:
+        free = os.statvfs(FOLDER)
+        raise SegmentFullError(name, size, free.f_bavail * free.f_frsize) from error
+
+
+def open_checked(name: str) -> int:
+    """Open a file of that name if it is this user's and nobody else can change it.
+
+    Raises SegmentMissingError, SegmentInvalidError.
+    """
+    try:
+        fd = os.open(f"{FOLDER}/{name}", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise SegmentMissingError(name) from None
+    except OSError as error:
+        raise SegmentInvalidError(name, error.strerror or str(error)) from None
+    found = os.fstat(fd)
+    fault = None
+    if not stat.S_ISREG(found.st_mode):
+        fault = "it is no regular file"
+    elif found.st_uid != os.geteuid():
+        fault = f"it belongs to uid {found.st_uid}, you are uid {os.geteuid()}"
+    elif stat.S_IMODE(found.st_mode) & 0o077:
+        fault = f"its mode is {stat.S_IMODE(found.st_mode):04o}: others can change it (0600 is right)"
+    if fault:
+        os.close(fd)
+        raise SegmentInvalidError(name, fault)
+    return fd
+
+
+def is_named(name: str, fd: int) -> bool:
+    """Tell whether the name leads to this open file."""
+    found = _identity(name)
+    return found is not None and found == _own_identity(fd)
+
+
+def is_replaced(name: str, fd: int) -> bool:
+    """Tell whether the name leads to another file than this open one."""
+    found = _identity(name)
+    return found is not None and found != _own_identity(fd)
+
+
+def remove_name(name: str, fd: int) -> None:
+    """Remove the name if it still leads to this file."""
+    if is_named(name, fd):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{FOLDER}/{name}")  # noqa: PTH108
+
+
+def _identity(name: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(f"{FOLDER}/{name}", follow_symlinks=False)  # noqa: PTH116 - pathlib costs a command 4 ms
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _own_identity(fd: int) -> tuple[int, int]:
+    own = os.fstat(fd)
+    return own.st_dev, own.st_ino

@@ -1,0 +1,125 @@
+"""The files of a recorded session, as lines merged by receive time.
+
+The format is that of cryptofeed's raw data collection, one record a line::
+
+    EX.ws.N.R     wss://URL <-> TIME          connected
+                  wss://URL <- TIME: TEXT     sent by the recorder
+                  TIME: PAYLOAD               received
+    EX.http.N.R   URL -> TIME: BODY           a REST reply
+    EX.R          start-up replies and the configuration, which no book needs
+
+TIME is the recorder's clock in Unix seconds with up to nine decimals; R counts the rotations of a file.
+What can't be read is a line too, of kind `Kind.BAD`: counting it is the reader's business.
+"""
+
+from __future__ import annotations
+
+import heapq
+import re
+from enum import Enum, auto
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_FILE = re.compile(r"(?P<venue>[A-Z0-9_]+)\.(?P<kind>ws|http)\.(?P<number>\d+)\.(?P<rotation>\d+)")
+_TIME = re.compile(rb"(\d{1,10})(?:\.(\d{1,9}))?")
+_CONNECTED, _SENT, _REPLY, _RECEIVED = b" <-> ", b" <- ", b" -> ", b": "
+_LEAP_NS = 3_600_000_000_000
+"""A line this far ahead of the last one is believed only when the next one confirms it (chosen)."""
+
+
+class CaptureError(ValueError):
+    """A folder that is no capture; the message says what was looked for."""
+
+
+class Kind(Enum):
+    """What a line records."""
+
+    RECEIVED = auto()
+    REPLY = auto()
+    CONNECTED = auto()
+    BAD = auto()
+
+
+class Line(NamedTuple):
+    """One record: when, what, from where, and the bytes that the venue sent."""
+
+    recv_ns: int
+    kind: Kind
+    url: str
+    payload: bytes
+
+
+def capture_files(folder: Path, venue: str) -> list[Path]:
+    """Give the files of one venue's capture: REST replies first, then connections, rotations in order.
+
+    Raises:
+        CaptureError: there is no such folder, or no such file in it.
+    """
+    try:
+        names = [(_FILE.fullmatch(path.name), path) for path in folder.iterdir() if path.is_file()]
+    except OSError as error:
+        raise CaptureError(f"no capture at {folder}: {error.strerror or error}") from error
+    found = [(match, path) for match, path in names if match is not None and match["venue"] == venue]
+    if not found:
+        others = sorted({match["venue"] for match, _ in names if match is not None})
+        seen = f", only {', '.join(others)}" if others else ""
+        raise CaptureError(f"no capture at {folder}: it has no file {venue}.ws.N.R or {venue}.http.N.R{seen}")
+    found.sort(key=lambda item: (item[0]["kind"], int(item[0]["number"]), int(item[0]["rotation"])))
+    return [path for _, path in found]
+
+
+def read_capture(files: list[Path]) -> Iterator[Line]:
+    """Give the lines of all files by receive time; at equal times in the order of the files."""
+    return heapq.merge(*map(read_file, files), key=lambda line: line.recv_ns)
+
+
+def read_file(path: Path) -> Iterator[Line]:
+    """Give the lines of one file; blank ones and those that no book needs are left out."""
+    last_ns = leap_ns = 0
+    with path.open("rb") as file:
+        for text in file:
+            text = text.strip()  # noqa: PLW2901 - the same line without its end
+            if not text or text.startswith(b"configuration: "):
+                continue
+            line = read_line(text)
+            if line is None:
+                continue
+            ahead_ns = line.recv_ns - (last_ns or line.recv_ns)
+            if line.kind is not Kind.BAD and not 0 <= ahead_ns <= _LEAP_NS:
+                confirmed = ahead_ns > 0 and 0 <= line.recv_ns - leap_ns <= _LEAP_NS
+                leap_ns = line.recv_ns
+                if not confirmed:  # the recorder's clock never runs backward within a file
+                    line = Line(last_ns, Kind.BAD, "", text)
+            if line.kind is Kind.BAD:
+                line = line._replace(recv_ns=last_ns)
+            last_ns = line.recv_ns
+            yield line
+
+
+def read_line(text: bytes) -> Line | None:
+    """Give one line as a record; None if it was sent, not received. Its time is 0 if it is bad."""
+    if text[:1].isdigit():
+        stamp, colon, payload = text.partition(_RECEIVED)
+        return _line(stamp if colon else b"", Kind.RECEIVED, b"", payload)
+    if text.startswith((b"wss://", b"ws://")):
+        url, arrow, stamp = text.partition(_CONNECTED)
+        if arrow:
+            return _line(stamp, Kind.CONNECTED, url, b"")
+        return None if _SENT in text else _line(b"", Kind.BAD, b"", text)
+    if text.startswith((b"https://", b"http://")):
+        url, arrow, rest = text.partition(_REPLY)
+        stamp, colon, body = rest.partition(_RECEIVED)
+        if arrow and colon:
+            return _line(stamp, Kind.REPLY, url, body.partition(b" header: {")[0])
+    return _line(b"", Kind.BAD, b"", text)
+
+
+def _line(stamp: bytes, kind: Kind, url: bytes, payload: bytes) -> Line:
+    time = _TIME.fullmatch(stamp)
+    if time is None:
+        return Line(0, Kind.BAD, "", payload)
+    nanoseconds = int(time[1]) * 1_000_000_000 + int((time[2] or b"").ljust(9, b"0"))
+    return Line(nanoseconds, kind, url.decode("utf-8", "replace"), payload)

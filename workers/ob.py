@@ -1,0 +1,173 @@
+"""The order-book reader: a feed's messages in, one row per symbol out."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from dolphin_mp import Component, Done, Output
+from dolphin_mp.duration import parse_duration
+from dolphin_mp.workers.books.capture import capture_files
+from dolphin_mp.workers.books.market import Market, check_symbols
+from dolphin_mp.workers.books.record import BOOK
+from dolphin_mp.workers.books.replay import Replay
+from dolphin_mp.workers.books.sim import Simulator
+from dolphin_mp.workers.books.venues import VENUES, VenueName
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SIMULATED = ("BTC-USDT-PERP", "ETH-USDT-PERP", "SOL-USDT-PERP")
+"""Symbols of the simulator when none are named. Its prices have nothing to do with theirs."""
+STEP_S = 0.1
+"""A step publishes frames for at most this long, then lets its caller look up; a frame takes far less."""
+
+
+class OrderBook(Component):
+    """Keeps the books of a feed's symbols and publishes their best levels, features, counts and states.
+
+    Each record is an array of rows (see `dolphin_mp.workers.books.record.BOOK`), one per symbol, the rest
+    with an empty symbol. A record is due after each `every` of the feed's own time: simulated, or recorded.
+    """
+
+    every = "100ms"
+
+    @dataclass
+    class Options:
+        """What the configuration can say; without any of it a small market is simulated.
+
+        Attributes:
+            feed: "sim", a seeded simulator, or "replay", a recorded capture.
+            venue: whose language a capture is in.
+            path: the capture's folder.
+            speed: of the replay: 1 as recorded, 0 as fast as it can.
+            symbols: whose books are kept; all that the capture subscribes to, or three simulated ones.
+            max_symbols: rows of a record, if fewer symbols are named.
+            seed: of the simulator; the same seed gives the same records.
+            tick: the simulator's smallest step of a price.
+            lot: the simulator's order size.
+            price: the simulator's prices at the start.
+        """
+
+        feed: Literal["sim", "replay"] = "sim"
+        venue: VenueName = "binance-futures"
+        path: str = ""
+        speed: float = 1.0
+        symbols: list[str] = field(default_factory=list)
+        max_symbols: int = 16
+        seed: int = 0
+        tick: float = 0.01
+        lot: float = 1.0
+        price: float = 100.0
+
+        def __post_init__(self) -> None:
+            """Check what a type can't say; raises ValueError with one line that says what to do."""
+            _check_choice("feed", self.feed, ("sim", "replay"))
+            _check_choice("venue", self.venue, get_args(VenueName))
+            check_symbols(self.symbols)
+            if not 1 <= self.max_symbols <= 4096:
+                raise ValueError(f"option max_symbols is {self.max_symbols}: it must be from 1 to 4096")
+            if not (math.isfinite(self.speed) and self.speed >= 0):
+                raise ValueError(f"option speed is {self.speed}: 1 replays as recorded, 0 as fast as it can")
+            if self.feed == "replay":
+                if not self.path:
+                    raise ValueError('feed = "replay" needs option path: the folder of a capture')
+                capture_files(Path(self.path).expanduser(), VENUES[self.venue].CAPTURE)
+            else:
+                _check_market(self)
+
+        @property
+        def rows(self) -> int:
+            """Rows of a record."""
+            return max(len(self.symbols), self.max_symbols)
+
+    book = Output(BOOK, shape=lambda options: (options.rows,), keep=64)
+
+    def setup(self) -> None:
+        """Open the feed."""
+        interval_ns = round(parse_duration(self.every or "100ms") * 1e9)
+        options: OrderBook.Options = self.options
+        if options.feed == "replay":
+            replay = Replay(
+                Path(options.path).expanduser(),
+                VENUES[options.venue],
+                options.symbols,
+                report=self.log.warning,
+            )
+            self._market: Market = replay.market
+            pace = _Pace(options.speed).now_ns if options.speed else None
+            self._frames: Iterator[int | None] = replay.frames(interval_ns, pace)
+        else:
+            simulator = self._simulator(options, interval_ns)
+            self._market = simulator.market
+            self._frames = simulator.frames(interval_ns)
+        self._waits = options.feed == "sim" or options.speed > 0
+        self._rows = self._market.rows(options.rows)
+        self.log.info("%s: books of %s", options.feed, ", ".join(self._market.symbols))
+
+    def step(self) -> None:
+        """Publish the frames that are due, for at most `STEP_S`; Done after a capture's last one."""
+        enough = time.monotonic() + STEP_S
+        for frame_ns in self._frames:
+            if frame_ns is not None:
+                self._market.fill(self._rows, frame_ns)
+                self.book.publish(self._rows)
+            elif self._waits:
+                return
+            if self.stopping or time.monotonic() > enough:
+                return
+        self.log.info("the capture is at its end: %s", self._market.summary())
+        raise Done
+
+    def _simulator(self, options: OrderBook.Options, interval_ns: int) -> Simulator:
+        """Make the simulator; it goes on where a predecessor's last record stood, in time and in prices."""
+        symbols = options.symbols or list(SIMULATED[: options.rows])
+        start_ns, prices = 0, {}
+        last = self.book.latest()
+        if last is not None:
+            start_ns = int(last.value["recv_ns"].max()) + interval_ns
+            mids = zip(last.value["symbol"].tolist(), last.value["mid"].tolist(), strict=True)
+            prices = {name.decode(): mid for name, mid in mids if math.isfinite(mid)}
+        return Simulator(
+            symbols,
+            options.seed,
+            tick=options.tick,
+            lot=options.lot,
+            price=options.price,
+            prices=prices,
+            start_ns=start_ns,
+        )
+
+
+class _Pace:
+    """Tells which moment of a recording has come, counted from the first question."""
+
+    def __init__(self, speed: float, clock: Callable[[], int] = time.monotonic_ns) -> None:
+        self._speed = speed
+        self._clock = clock
+        self._begun_ns: int | None = None
+
+    def now_ns(self, start_ns: int) -> int:
+        """Give the recorded time, for a recording that starts at `start_ns`."""
+        if self._begun_ns is None:
+            self._begun_ns = self._clock()
+        return start_ns + int((self._clock() - self._begun_ns) * self._speed)
+
+
+def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"option {name} is {value!r}: it must be one of {', '.join(choices)}")
+
+
+def _check_market(options: OrderBook.Options) -> None:
+    if options.path:
+        raise ValueError('option path is for feed = "replay"; the simulator reads no files')
+    for name in ("tick", "lot", "price"):
+        value = getattr(options, name)
+        if not (math.isfinite(value) and value > 0):
+            raise ValueError(f"option {name} is {value}: it must be more than 0")
+    if options.price < 100 * options.tick:
+        raise ValueError(f"option price is {options.price}: it must be at least 100 ticks of {options.tick}")
