@@ -80,7 +80,9 @@ class Client:
         names = running_systems()
         if system is None:
             if len(names) != 1:
-                what = f"several systems run, name one: {', '.join(names)}" if names else "no system is running"
+                what = (
+                    f"several systems run, name one: {', '.join(names)}" if names else "no system is running"
+                )
                 raise NotRunningError(f"{what}; `dolphin-mp launch` starts one" if not names else what)
             system = names[0]
         board = _board(system) if system in names else None
@@ -162,7 +164,9 @@ class Client:
                     return _result(answer)
         except zmq.ZMQError as error:
             raise NotRunningError(f"the control socket of {self.system!r} fails: {error}") from None
-        raise ClientError("timeout", f"{command} was not answered within {timeout_s:g} s; see `dolphin-mp status`")
+        raise ClientError(
+            "timeout", f"{command} was not answered within {timeout_s:g} s; see `dolphin-mp status`"
+        )
 
     def events(self, timeout_s: float | None = None) -> Iterator[dict[str, Any]]:
         """Give the system's events as they happen, until none came for `timeout_s` seconds."""
@@ -243,6 +247,5 @@ def launch_system(
     plan = system.plan()
     start_detached(None, plan=plan, for_s=for_s, until_done=until_done, tied=not detach)
     client = Client(plan.name)
-    client._owns = not detach  # noqa: SLF001
+    client._owns = not detach
     return client
-

@@ -82,7 +82,7 @@ def segment_name(system: str, channel: str) -> str:
 
 
 def log_folder() -> Path:
-    """Give the folder for logs and reports: ``$XDG_STATE_HOME/dolphin-mp``, else ``~/.local/state/dolphin-mp``."""
+    """Give the folder of logs and reports: dolphin-mp in ``$XDG_STATE_HOME``, else in ``~/.local/state``."""
     from pathlib import Path
 
     home = os.environ.get("XDG_STATE_HOME")

@@ -1,4 +1,4 @@
-"""What a system is seen to do, read from its board alone: with a parent, beside a busy one, or after its death."""
+"""What a system is seen to do, read from its board alone: beside a busy parent, or after its death."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def component_status(row: Row, now_ns: int, *, supervised: bool) -> dict[str, An
 
 
 def _seen_by_parent(row: Row) -> Seen:
-    """What a living parent recorded, unless the lock already says more: it learns of a death a moment later."""
+    """What a living parent recorded, unless the lock says more: the parent learns of a death later."""
     if row.parent is None or not row.parent.state:
         return Seen("waiting", "")
     state = row.parent.state

@@ -78,7 +78,7 @@ class ComponentPart(NamedTuple):
 class Row(NamedTuple):
     """One row as read: who, whether its lock is held, and both parts (None before the first word)."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # the tuple's own method of that name is of no use here
     name: str
     pid: int
     group: int

@@ -18,7 +18,6 @@ from dolphin_mp.ipc import _core, layout, lock
 from dolphin_mp.ipc.errors import SegmentExistsError, SegmentInvalidError, SegmentMissingError
 from dolphin_mp.ipc.folder import (
     LOCK_OWNER,
-    LOCK_WRITER,
     NAMESPACE,
     birth,
     check_name,
@@ -27,6 +26,7 @@ from dolphin_mp.ipc.folder import (
     open_checked,
     remove_name,
 )
+from dolphin_mp.ipc.folder import LOCK_WRITER as LOCK_WRITER
 from dolphin_mp.ipc.folder import segments as segments
 
 _FIXED = struct.Struct("<8sIIQQQQIIIIqQQ")

@@ -1,4 +1,4 @@
-"""The command `dolphin-mp`: finds the module of the command asked for and turns what it raises into one line."""
+"""The command `dolphin-mp`: finds the module of the command asked for, and turns errors into one line."""
 
 from __future__ import annotations
 

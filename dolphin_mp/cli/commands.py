@@ -31,8 +31,8 @@ def overview() -> str:
         lines.append(f"  {name:<10} {text}")
     lines += [
         "",
-        "`dolphin-mp COMMAND --help` says more. --system NAME picks one of several running systems, --json gives",
-        "data to programs, --version tells the version. Exit codes: 0 done, 1 failed, 2 wrong use or bad",
-        "configuration, 3 not running, 4 no such component or channel.",
+        "`dolphin-mp COMMAND --help` says more. --system NAME picks one of several running systems,",
+        "--json gives data to programs, --version tells the version. Exit codes: 0 done, 1 failed, 2 wrong use",
+        "or bad configuration, 3 not running, 4 no such component or channel.",
     ]
     return "\n".join(lines)

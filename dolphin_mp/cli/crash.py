@@ -25,7 +25,7 @@ def write_traceback(error: BaseException) -> str:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     except OSError as refused:
-        where = f"with DOLPHIN_DEBUG=1 it shows its traceback ({path.parent} can't be written: {refused.strerror})"
+        where = f"DOLPHIN_DEBUG=1 shows its traceback ({path.parent} can't be written: {refused.strerror})"
     else:
         where = f"its traceback is in {path}"
     return f"{one_line(error)}; {where}"

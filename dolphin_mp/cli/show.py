@@ -1,4 +1,4 @@
-"""What people see: tables that fit the terminal, colours only where they are wanted, ages and sizes to read."""
+"""What people see: tables that fit the terminal, colours where they are wanted, ages and sizes to read."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class ControlServer:
         """Give the requests that arrived, at most a batch; garbage is answered or dropped, and counted."""
         found = []
         for _ in range(MAX_BATCH):
-            if not self._router.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+            if not self._events_of_router() & zmq.POLLIN:
                 break
             try:
                 parts = self._router.recv_multipart(zmq.NOBLOCK)
@@ -72,9 +72,12 @@ class ControlServer:
                 found.append(request)
         return found
 
+    def _events_of_router(self) -> int:
+        return int(self._router.getsockopt(zmq.EVENTS))
+
     def more(self) -> bool:
         """Whether requests are waiting that no descriptor will tell of."""
-        return bool(self._router.getsockopt(zmq.EVENTS) & zmq.POLLIN)
+        return bool(self._events_of_router() & zmq.POLLIN)
 
     def _parse(self, parts: list[bytes]) -> Request | None:
         if len(parts) < 2:

@@ -29,7 +29,9 @@ def start_detached(
     until_done: bool = False,
     tied: bool = False,
 ) -> dict[str, Any]:
-    """Start a system's parent and wait until its components have settled; gives ``{"system", "pid", "states"}``.
+    """Start a system's parent and wait until its components have settled.
+
+    Gives ``{"system", "pid", "states"}``.
 
     A tied system shuts down when this process closes its end of the pipe, that is when it ends.
 
@@ -72,7 +74,9 @@ def start_detached(
     if "faults" in report:
         raise ConfigurationError(report["faults"])
     log_path = folder / "output.log"
-    raise LaunchError(report.get("error") or f"the system ended at its start (exit {process.returncode}); see {log_path}")
+    raise LaunchError(
+        report.get("error") or f"the system ended at its start (exit {process.returncode}); see {log_path}"
+    )
 
 
 _TIES: dict[str, socket.socket] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from setproctitle import setproctitle
@@ -44,7 +45,7 @@ def run_system(
         ConfigurationError: with all faults; nothing was started.
         LaunchError: it can't be launched now, or is running already.
     """
-    surroundings = Surroundings(dict(os.environ), os.getcwd(), raise_open_files())
+    surroundings = Surroundings(dict(os.environ), str(Path.cwd()), raise_open_files())
     become_subreaper()
     spawner = Spawner(surroundings.environment)
     try:
@@ -64,7 +65,14 @@ def run_system(
         raise
     try:
         orchestrator = Orchestrator(
-            plan, ground, spawner, surroundings, until_done=until_done, for_s=for_s, listener=listener, tie=tie
+            plan,
+            ground,
+            spawner,
+            surroundings,
+            until_done=until_done,
+            for_s=for_s,
+            listener=listener,
+            tie=tie,
         )
     except BaseException:
         spawner.close()
@@ -72,7 +80,9 @@ def run_system(
         raise
     try:
         if listener is not None:
-            listener({"event": "launched", "system": plan.name, "pid": os.getpid(), "notes": list(plan.notes)})
+            listener(
+                {"event": "launched", "system": plan.name, "pid": os.getpid(), "notes": list(plan.notes)}
+            )
         return orchestrator.run()
     finally:
         orchestrator.close()
@@ -126,4 +136,3 @@ def _reap(pid: int | None) -> str:
         return "it died at its birth"
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     return f"exit {status}" if status >= 0 else f"signal {-status}"
-

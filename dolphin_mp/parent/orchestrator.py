@@ -161,7 +161,9 @@ class Orchestrator:
         for request in self._farewells:
             self._control.answer(request, {"system": self._plan.name, "exit_code": self._exit_code})
         for pending in self._pending:
-            self._control.fail(pending.request, BadRequestError("shutting_down", "the system is shutting down"))
+            self._control.fail(
+                pending.request, BadRequestError("shutting_down", "the system is shutting down")
+            )
         self._control.close()
 
     def _poll(self, fd: int, handler: Callable[[], None]) -> None:
@@ -186,8 +188,8 @@ class Orchestrator:
 
     def _catch_signals(self) -> None:
         ours, theirs = socket.socketpair()
-        ours.setblocking(False)  # noqa: FBT003
-        theirs.setblocking(False)  # noqa: FBT003
+        ours.setblocking(False)
+        theirs.setblocking(False)
         self._signals, self._signals_in = ours, theirs
         signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):

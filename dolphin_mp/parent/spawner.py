@@ -71,7 +71,7 @@ class Spawner:
     def start(self) -> None:
         """Start a zygote; it takes orders at once and carries them out when it is up."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)  # noqa: FBT003
+        ours.setblocking(False)
         command = [sys.executable, "-P", "-m", "dolphin_mp.process.zygote", str(theirs.fileno())]
         try:
             self._process = subprocess.Popen(
@@ -110,7 +110,7 @@ class Spawner:
         except OSError as error:
             raise SpawnError(f"can't make a process: {error.strerror}") from None
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        with open(memory, "wb", closefd=False) as file:  # noqa: PTH123 - a descriptor
+        with open(memory, "wb", closefd=False) as file:
             file.write(content)
         os.lseek(memory, 0, os.SEEK_SET)
         socket.send_fds(ours, [order], [memory])
@@ -156,7 +156,7 @@ class Spawner:
             ready = control.recv(MAX_LINE)
         except OSError:
             ready = b""
-        control.setblocking(False)  # noqa: FBT003
+        control.setblocking(False)
         if ready != b"ready":
             raise SpawnError("the zygote did not come up: does `python -c 'import numpy'` work?")
 

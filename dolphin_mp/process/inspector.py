@@ -15,7 +15,7 @@ from dolphin_mp.system import find_system
 
 
 def inspect(config: str | None) -> bytes:
-    """Give ``{"plan": ...}`` or ``{"faults": [...]}`` as JSON for a configuration file, or None for the usual."""
+    """Check a configuration file, None for the usual one; gives JSON with a ``plan`` or with ``faults``."""
     from pathlib import Path
 
     try:

@@ -16,6 +16,7 @@ from setproctitle import setproctitle
 from dolphin_mp.ipc import Board, _core
 from dolphin_mp.ipc.watch import death_watch
 from dolphin_mp.paths import board_name
+from dolphin_mp.process.lossy import take_streams
 from dolphin_mp.process.notify import Notifier
 from dolphin_mp.process.runner import Runner, Terminated
 from dolphin_mp.process.sampler import Sampler
@@ -32,6 +33,7 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 def become(assignment: Assignment) -> int:
     """Run the assignment's components to their end; gives the process' exit code."""
     setproctitle(f"{assignment.process} [dolphin-mp {assignment.system}]")
+    take_streams()
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, stream=sys.stderr, force=True)
     board = Board.attach(board_name(assignment.system))
     board.share()
@@ -55,7 +57,7 @@ def become(assignment: Assignment) -> int:
 
 def leave(code: int) -> None:
     """End a forked process: its own exit functions run, what it inherited is not torn down twice."""
-    atexit._run_exitfuncs()  # noqa: SLF001 - there is no public way that doesn't return into the forker's stack
+    atexit._run_exitfuncs()
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
         try:

@@ -61,7 +61,7 @@ class Listener:
 
     def words(self) -> list[Word]:
         """Give all that was said meanwhile; what is no word is counted and dropped."""
-        found = []
+        found: list[Word] = []
         while True:
             try:
                 self._rest += os.read(self._fd, 1 << 16)

@@ -129,10 +129,10 @@ class Runner:
             channel.stale_after_ns = int((item.stale_after_s or 0) * 1e9)
             self._channels[item.attribute] = channel
         for channel in self._channels.values():
-            channel._set_doorbell(self.bell)  # noqa: SLF001 - every wait of the component ends when it is asked to stop
+            channel._set_doorbell(self.bell)
 
     def _fail(self, reason: str, code: int) -> None:
-        print(f"{self.plan.name}: {reason}", file=sys.stderr, flush=True)
+        sys.stderr.write(f"{self.plan.name}: {reason}\n")
         self.exit_code = code
         self._report("failed", reason=reason)
         self._notifier.say(self.plan.name, self._part.incarnation, "failed", reason)
@@ -265,7 +265,7 @@ def _is_fresh(channel: Channel) -> bool:
 
 def _fresh_for(channel: Channel) -> float | None:
     """Give for how many seconds the newest record is still fresh; None where nobody said what stale is."""
-    newest = channel._peek()  # noqa: SLF001 - the times of the newest record without a copy of it
+    newest = channel._peek()
     if not channel.stale_after_ns or newest is None:
         return None
     return float((newest[2] + channel.stale_after_ns - _core.boottime_ns()) * 1e-9)

@@ -60,7 +60,7 @@ def _preload(order: dict[str, Any]) -> None:
         try:
             importlib.import_module(module)
         except Exception as error:  # noqa: BLE001 - the child imports it again and reports; here it costs speed only
-            print(f"dolphin-mp: {module} is not preloaded: {error}", file=sys.stderr)  # noqa: T201
+            sys.stderr.write(f"dolphin-mp: {module} is not preloaded: {error}\n")
     _freeze()
 
 
@@ -90,10 +90,7 @@ def _park(descriptor: int) -> NoReturn:
         line = socket.socket(fileno=descriptor)
         line.send(b"here")
         order, descriptors, _, _ = socket.recv_fds(line, MAX_ORDER, 1)
-        if order:
-            code = _obey(order, descriptors[0], line)
-        else:
-            code = 0
+        code = _obey(order, descriptors[0], line) if order else 0
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else 1
     except BaseException:  # noqa: BLE001 - nothing is above us
@@ -106,7 +103,7 @@ def _park(descriptor: int) -> NoReturn:
 
 
 def _obey(order: bytes, descriptor: int, line: socket.socket) -> int:
-    with open(descriptor, "r+b") as file:  # noqa: PTH123 - a descriptor
+    with open(descriptor, "r+b") as file:
         data = json.loads(file.read())
         if order == b"inspect":
             from dolphin_mp.process.inspector import inspect

@@ -59,8 +59,30 @@ def test_messages_about_something_else_give_no_event(payload: bytes) -> None:
 
 @pytest.mark.parametrize(
     "price",
-    ["nan", "NaN", "inf", "-1", "", " 7", "7 ", "1_0", "1e5", "0x1", "x", "1,2", "٧", "9" * 400]
-    + [7.6, 7, True, None, [], {}, "7.6.1", "1."],
+    [
+        "nan",
+        "NaN",
+        "inf",
+        "-1",
+        "",
+        " 7",
+        "7 ",
+        "1_0",
+        "1e5",
+        "0x1",
+        "x",
+        "1,2",
+        "٧",
+        "9" * 400,
+        7.6,
+        7,
+        True,
+        None,
+        [],
+        {},
+        "7.6.1",
+        "1.",
+    ],
 )
 @pytest.mark.parametrize("where", [0, 1])
 def test_what_is_no_plain_decimal_is_no_price_and_no_size(price: object, where: int) -> None:

@@ -158,6 +158,10 @@ class Book:
         """Give the sizes of the best levels of both sides, bids first, each the best first."""
         return self._near_bids.sizes(), self._near_asks.sizes()
 
+    def depth(self) -> tuple[int, int]:
+        """Give the numbers of levels of both sides, bids first."""
+        return len(self._bids), len(self._asks)
+
     def levels(self) -> tuple[dict[float, float], dict[float, float]]:
         """Give copies of both sides, bids first, price to size in no order."""
         return dict(self._bids), dict(self._asks)

@@ -41,6 +41,7 @@ class Entry:
             *top,
             *features_of(book, top),
             self.ofi,
+            *book.depth(),
             book.n_applied,
             book.n_dropped,
             book.n_bad,

@@ -48,6 +48,8 @@ BOOK = np.dtype(
         ("imb5", "f8"),
         ("imb20", "f8"),
         ("ofi", "f8"),
+        ("n_bids", "u8"),
+        ("n_asks", "u8"),
         ("n_applied", "u8"),
         ("n_dropped", "u8"),
         ("n_bad", "u8"),
@@ -56,12 +58,15 @@ BOOK = np.dtype(
         ("resyncs", "u8"),
         ("event_ns", "i8"),
         ("recv_ns", "i8"),
-        ("synced", "u1"),
-        ("status", "u1"),
+        ("synced", "u4"),
+        ("status", "u4"),
     ],
     align=True,
 )
-"""One symbol's row; docs/order-book.md says what each field means."""
+"""One symbol's row; docs/order-book.md says what each field means.
+
+The last two fill a word, so that a row has no padding: equal rows are equal bytes, copied or not.
+"""
 
 _UNKNOWN = (nan, nan, nan, nan, nan, nan)
 

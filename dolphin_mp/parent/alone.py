@@ -1,0 +1,151 @@
+"""One component alone, as its own service: no parent, the same board, channels and locks.
+
+It makes its own outputs, or takes up what its predecessor left, and waits for its inputs to appear. Whoever
+is the last user of the board at its end removes everything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import difflib
+import os
+import select
+import shutil
+import signal
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from setproctitle import setproctitle
+
+from dolphin_mp.ipc import Board, ChannelError, SegmentExistsError, SegmentMissingError
+from dolphin_mp.ipc.folder import FOLDER, segments
+from dolphin_mp.ipc.segment import Segment, sweep
+from dolphin_mp.parent.errors import LaunchError, RunningError
+from dolphin_mp.parent.ground import make_segment
+from dolphin_mp.paths import (
+    FolderError,
+    board_name,
+    make_runtime_folder,
+    runtime_folder,
+    segment_name,
+    segment_prefix,
+)
+from dolphin_mp.process.assignment import Assignment
+from dolphin_mp.process.main import become
+from dolphin_mp.system import find_system
+
+if TYPE_CHECKING:
+    from dolphin_mp.plan import ComponentPlan, Plan
+
+_IN_CREATE_OR_MOVED_TO = 0x100 | 0x80
+
+
+class NoSuchComponentError(LaunchError):
+    """The configuration has no component of that name."""
+
+
+def run_alone(component: str, config: Path | None) -> int:
+    """Run one component of a configuration in this process until it ends; gives its exit code.
+
+    Raises ConfigurationError, NoSuchComponentError, RunningError (it lives already), LaunchError.
+    """
+    plan = find_system(config).plan()
+    try:
+        part = plan.component(component)
+    except KeyError:
+        names = [c.name for c in plan.components]
+        near = difflib.get_close_matches(component, names, 1) or names
+        raise NoSuchComponentError(
+            f"no component {component!r} in {plan.name}; there is {', '.join(near)}"
+        ) from None
+    board = _share_board(plan)
+    try:
+        _refuse_second(board, component)
+        outputs = [_own_output(plan, output) for output in part.outputs]
+        return _run(plan, part, outputs)
+    except (ChannelError, FolderError) as error:
+        raise LaunchError(str(error)) from None
+    finally:
+        _leave(board, plan)
+
+
+def _share_board(plan: Plan) -> Board:
+    while True:
+        try:
+            board = Board.create(board_name(plan.name), plan.name)
+        except SegmentMissingError:
+            continue
+        except ChannelError as error:
+            raise LaunchError(str(error)) from None
+        if board.share() and board.is_named:  # else its last user is about to remove it
+            make_runtime_folder(plan.name)
+            return board
+        board.close()
+
+
+def _refuse_second(board: Board, component: str) -> None:
+    row = board.add(component)
+    if board.is_alive(row):
+        raise RunningError(f"{component!r} is running already (pid {board.read(row).pid})")
+
+
+def _own_output(plan: Plan, output: object) -> Segment | None:
+    try:
+        return make_segment(plan.name, output)  # type: ignore[arg-type]
+    except SegmentExistsError:  # a parent lives and owns it
+        return None
+
+
+def _run(plan: Plan, part: ComponentPlan, outputs: list[Segment | None]) -> int:
+    setproctitle(f"{part.name} [dolphin-mp {plan.name}]")
+    try:
+        if not _wait_for([segment_name(plan.name, item.channel) for item in part.inputs]):
+            return 0
+        folder = runtime_folder(plan.name)
+        board = Board.attach(board_name(plan.name))
+        board.doorbell(board.add(part.name)).reset()
+        board.close()
+        return become(
+            Assignment(plan.name, part.name, 1, "run", 0, 0, {}, str(Path.cwd()), f"{folder}/notify", (part,))
+        )
+    finally:
+        for segment in outputs:
+            if segment is not None:
+                segment.close(unlink=False)
+
+
+def _wait_for(names: list[str]) -> bool:
+    """Wait until all segments are there, without polling (inotify(7)); False if told to stop meanwhile."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    watch = libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
+    libc.inotify_add_watch(watch, os.fsencode(FOLDER), _IN_CREATE_OR_MOVED_TO)
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    before = signal.set_wakeup_fd(theirs.fileno())
+    try:
+        while not all(Path(FOLDER, name).exists() for name in names):
+            ready, _, _ = select.select([watch, ours], [], [])
+            if ours in ready:
+                return False
+            with contextlib.suppress(BlockingIOError):
+                os.read(watch, 1 << 16)
+        return True
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(watch)
+        ours.close()
+        theirs.close()
+
+
+def _leave(board: Board, plan: Plan) -> None:
+    """Let go of the board; its last user removes everything of the system."""
+    if not board.parent_alive and board.last_user():
+        board.close(unlink=True)
+        for name in segments(segment_prefix(plan.name)):
+            sweep(name)
+        with contextlib.suppress(OSError):
+            shutil.rmtree(runtime_folder(plan.name))
+    board.close()

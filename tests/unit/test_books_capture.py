@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dolphin_mp.workers.books.capture import (
+    CaptureError,
+    Kind,
+    Line,
+    capture_files,
+    read_capture,
+    read_file,
+    read_line,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NS = 1_000_000_000
+
+
+def write(path: Path, *lines: str | bytes, end: bytes = b"\n") -> Path:
+    path.write_bytes(b"\n".join(line.encode() if isinstance(line, str) else line for line in lines) + end)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (b'1626992741.06217: {"a": 1}', Line(1626992741062170000, Kind.RECEIVED, "", b'{"a": 1}')),
+        (b"1626992771.0886679: x: y", Line(1626992771088667900, Kind.RECEIVED, "", b"x: y")),
+        (b"5.0: ", Line(5 * NS, Kind.RECEIVED, "", b"")),
+        (b"wss://a/b?c=d@e <-> 1.5", Line(1_500_000_000, Kind.CONNECTED, "wss://a/b?c=d@e", b"")),
+        (b"https://a/b?c=d -> 1.5: {}", Line(1_500_000_000, Kind.REPLY, "https://a/b?c=d", b"{}")),
+        (b'https://a -> 2.0: {} header: {"x": 1}', Line(2 * NS, Kind.REPLY, "https://a", b"{}")),
+        (b"wss://a <- 1.0: {}", None),
+    ],
+)
+def test_each_kind_of_line_is_read(text: bytes, line: Line | None) -> None:
+    assert read_line(text) == line
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"garbage",
+        b"\xff\x00",
+        b"5",
+        b"5.: {}",
+        b"nan: {}",
+        b"99999999999.0: {}",
+        b"1.5{}",
+        b"wss://a",
+        b"wss://a <-> soon",
+        b"https://a",
+        b"https://a -> x: {}",
+    ],
+)
+def test_what_is_no_record_is_a_bad_line(text: bytes) -> None:
+    line = read_line(text)
+    assert line is not None
+    assert line.kind is Kind.BAD
+
+
+def test_blank_lines_and_the_configuration_are_left_out(tmp_path: Path) -> None:
+    path = write(tmp_path / "X", "", "1.0: a", "", "  ", "configuration: {}", "2.0: b")
+    assert [line.payload for line in read_file(path)] == [b"a", b"b"]
+
+
+def test_a_last_line_without_its_end_is_a_line(tmp_path: Path) -> None:
+    path = write(tmp_path / "X", "1.0: a", '2.0: {"b', end=b"")
+    assert [line.payload for line in read_file(path)] == [b"a", b'{"b']
+
+
+def test_time_never_runs_backward_within_a_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "X", "10.0: a", "9.0: b", "11.0: c")
+    assert [(line.recv_ns // NS, line.kind) for line in read_file(path)] == [
+        (10, Kind.RECEIVED),
+        (10, Kind.BAD),
+        (11, Kind.RECEIVED),
+    ]
+
+
+def test_one_time_far_ahead_is_bad_and_does_not_spoil_the_rest(tmp_path: Path) -> None:
+    path = write(tmp_path / "X", "10.0: a", "9999999999.0: b", "11.0: c", "12.0: d")
+    assert [line.kind for line in read_file(path)] == [Kind.RECEIVED, Kind.BAD, Kind.RECEIVED, Kind.RECEIVED]
+
+
+def test_a_pause_of_hours_is_believed_at_its_second_line(tmp_path: Path) -> None:
+    path = write(tmp_path / "X", "10.0: a", "90000.0: b", "90001.0: c", "90002.0: d")
+    kinds = [line.kind for line in read_file(path)]
+    assert kinds == [Kind.RECEIVED, Kind.BAD, Kind.RECEIVED, Kind.RECEIVED]
+
+
+def test_files_are_merged_by_time_and_rotations_in_order(tmp_path: Path) -> None:
+    write(tmp_path / "EX.ws.1.0", "1.0: a", "4.0: d")
+    write(tmp_path / "EX.ws.1.1", "5.0: e")
+    write(tmp_path / "EX.ws.2.0", "2.0: b", "4.0: dd")
+    write(tmp_path / "EX.http.0.0", "https://x -> 3.0: c")
+    write(tmp_path / "EX.0", "configuration: {}")
+    write(tmp_path / "OTHER.ws.1.0", "1.0: z")
+    files = capture_files(tmp_path, "EX")
+    assert [path.name for path in files] == ["EX.http.0.0", "EX.ws.1.0", "EX.ws.1.1", "EX.ws.2.0"]
+    assert [line.payload for line in read_capture(files)] == [b"a", b"b", b"c", b"d", b"dd", b"e"]
+
+
+def test_a_folder_without_a_capture_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(CaptureError, match=r"no capture at .*missing: No such file or directory"):
+        capture_files(tmp_path / "missing", "EX")
+    with pytest.raises(CaptureError, match=r"it has no file EX\.ws\.N\.R or EX\.http\.N\.R$"):
+        capture_files(tmp_path, "EX")
+    write(tmp_path / "KRAKEN.ws.1.0", "1.0: a")
+    with pytest.raises(CaptureError, match="only KRAKEN"):
+        capture_files(tmp_path, "EX")

@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+from math import isnan
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+
+from dolphin_mp.workers.books.capture import CaptureError
+from dolphin_mp.workers.books.record import Status
+from dolphin_mp.workers.books.replay import Replay
+from dolphin_mp.workers.books.venues import VENUES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+BINANCE = VENUES["binance-futures"]
+START_NS = 1000 * 1_000_000_000
+INTERVAL_NS = 100_000_000
+STREAMS = "aausdt@depth@100ms/bbusdt@depth@100ms/aausdt@bookTicker"
+CONNECTED = f"wss://fstream.binance.com/stream?streams={STREAMS} <-> 1000.0"
+
+
+def depth(at: float, first: int, last: int, previous: int, symbol: str = "AAUSDT", **sides: Any) -> str:
+    data = {"e": "depthUpdate", "E": int(at * 1000) - 40, "s": symbol, "U": first, "u": last, "pu": previous}
+    message = {"stream": f"{symbol.lower()}@depth@100ms", "data": {"b": [], "a": []} | data | sides}
+    return f"{at}: {orjson.dumps(message).decode()}"
+
+
+def reply(at: float, last_id: int, bids: Any, asks: Any, symbol: str = "AAUSDT") -> str:
+    body = orjson.dumps({"lastUpdateId": last_id, "E": 5, "bids": bids, "asks": asks}).decode()
+    return f"https://fapi.binance.com/fapi/v1/depth?symbol={symbol}&limit=1000 -> {at}: {body}"
+
+
+SOCKET = [
+    CONNECTED,
+    depth(1000.01, 1, 9, 0, b=[["9", "1"]]),
+    depth(1000.05, 9, 12, 9, b=[["10.5", "2"]]),
+    '1000.06: {"stream":"aausdt@bookTicker","data":{"e":"bookTicker"}}',
+    depth(1000.25, 13, 15, 12, a=[["11", "0"], ["11.5", "4"]]),
+    depth(1000.45, 100, 101, 90, "BBUSDT", b=[["1.5", "1"]]),
+]
+REPLIES = [
+    reply(1000.2, 10, [["10", "1"]], [["11", "3"], ["12", "1"]]),
+    reply(1000.3, 100, [["1", "1"]], [["2", "1"]], "BBUSDT"),
+]
+
+
+@pytest.fixture
+def capture(tmp_path: Path) -> Callable[..., Path]:
+    def write(socket: list[str] = SOCKET, replies: list[str] = REPLIES) -> Path:
+        for kind, lines in (("ws.1.0", socket), ("http.0.0", replies)):
+            if lines:
+                (tmp_path / f"BINANCE_FUTURES.{kind}").write_text("\n".join(lines) + "\n")
+        return tmp_path
+
+    return write
+
+
+def play(folder: Path, symbols: tuple[str, ...] = ()) -> list[tuple[int, Any]]:
+    replay = Replay(folder, BINANCE, symbols)
+    rows = replay.market.rows(4)
+    records = []
+    for frame in replay.frames(INTERVAL_NS):
+        if frame is not None:
+            replay.market.fill(rows, frame)
+            records.append((frame, rows.copy()))
+    return records
+
+
+def test_a_frame_is_published_for_each_interval_of_recorded_time(capture: Callable[..., Path]) -> None:
+    records = play(capture())
+    assert [frame - START_NS for frame, _ in records] == [INTERVAL_NS * n for n in (1, 2, 3, 4, 5)]
+    first = [rows[0] for _, rows in records]
+    assert [row["bid"] for row in first] == [10.5] * 5
+    assert [row["ask"] for row in first] == [11, 11, 11.5, 11.5, 11.5]
+    assert [row["n_applied"] for row in first] == [1, 1, 2, 2, 2]
+
+
+def test_the_last_record_says_all(capture: Callable[..., Path]) -> None:
+    rows = play(capture())[-1][1]
+    assert rows["symbol"].tolist() == [b"AAUSDT", b"BBUSDT", b"", b""]
+    row = rows[0]
+    assert (row["bid"], row["ask"], row["bid_size"], row["ask_size"]) == (10.5, 11.5, 2.0, 4.0)
+    assert row["mid"] == 11.0
+    assert row["spread_bps"] == pytest.approx(1e4 / 11)
+    assert row["microprice"] == pytest.approx((4 * 10.5 + 2 * 11.5) / 6)
+    assert (row["imb1"], row["imb5"], row["imb20"]) == pytest.approx((-1 / 3, -2 / 8, -2 / 8))
+    assert (row["n_dropped"], row["n_bad"], row["n_gaps"], row["n_crc_bad"], row["resyncs"]) == (
+        1,
+        0,
+        0,
+        0,
+        0,
+    )
+    assert (row["synced"], row["status"]) == (1, Status.OK)
+    assert (row["recv_ns"], row["event_ns"]) == (1000_250_000_000, 1000_210_000_000)
+    assert row["ofi"] == 2.0 + 3.0  # a better bid of 2, then the 3 at the best ask went away
+
+
+def test_unused_rows_know_nothing(capture: Callable[..., Path]) -> None:
+    row = play(capture())[-1][1][3]
+    assert isnan(row["bid"])
+    assert (row["n_applied"], row["synced"], row["status"]) == (0, 0, Status.INIT)
+
+
+def test_two_replays_are_equal_to_the_bit(capture: Callable[..., Path]) -> None:
+    folder = capture()
+    first, second = play(folder), play(folder)
+    assert [(frame, rows.tobytes()) for frame, rows in first] == [
+        (frame, rows.tobytes()) for frame, rows in second
+    ]
+
+
+def test_a_paced_replay_waits_for_each_frame_and_shows_the_same(capture: Callable[..., Path]) -> None:
+    folder = capture()
+    replay = Replay(folder, BINANCE)
+    rows = replay.market.rows(4)
+    clock = [START_NS]
+    shown = []
+    for frame in replay.frames(INTERVAL_NS, lambda start: clock[0]):
+        if frame is None:
+            clock[0] += 30_000_000
+            continue
+        assert frame <= clock[0] or len(shown) == 4  # the last frame follows the last line at once
+        replay.market.fill(rows, frame)
+        shown.append((frame, rows.tobytes()))
+    assert shown == [(frame, record.tobytes()) for frame, record in play(folder)]
+
+
+def test_only_the_symbols_asked_for_are_kept(capture: Callable[..., Path]) -> None:
+    rows = play(capture(), ("BBUSDT",))[-1][1]
+    assert rows["symbol"].tolist() == [b"BBUSDT", b"", b"", b""]
+    assert rows["bid"][0] == 1.5
+    assert rows["n_bad"].tolist() == [0, 0, 0, 0]
+
+
+def test_a_symbol_that_the_capture_lacks_stays_without_a_book(capture: Callable[..., Path]) -> None:
+    rows = play(capture(), ("ZZUSDT", "AAUSDT"))[-1][1]
+    assert rows["status"].tolist()[:2] == [Status.INIT, Status.OK]
+    assert isnan(rows["bid"][0])
+
+
+@pytest.mark.parametrize(
+    ("line", "row"),
+    [
+        ("no record at all", 0),
+        ("1000.46: {}", 0),
+        (depth(1000.46, 102, 103, 101, "QQUSDT"), 0),
+        (depth(1000.46, 102, 103, 101, "BBUSDT")[:-30], 1),
+        (depth(1000.46, 102, 103, 101, "BBUSDT", b=[["nan", "1"]]), 1),
+        (depth(1000.46, 102, 103, 101, "BBUSDT", b=[["1.6", "1"], ["0", "1"]]), 1),
+        (depth(1000.46, 102, 103, 101, "BBUSDT", a=[["1.9", "-1"]]), 1),
+    ],
+)
+def test_each_bad_message_is_counted_once_and_changes_nothing(
+    capture: Callable[..., Path], line: str, row: int
+) -> None:
+    good, bad = play(capture())[-1][1], play(capture([*SOCKET, line]))[-1][1]
+    assert bad["n_bad"].tolist() == [int(number == row) for number in range(4)]
+    good["n_bad"] = bad["n_bad"]
+    assert good.tobytes() == bad.tobytes()
+
+
+def test_a_gap_latches_until_a_snapshot_comes(capture: Callable[..., Path]) -> None:
+    socket = [
+        *SOCKET,
+        depth(1000.55, 20, 21, 19),
+        depth(1000.65, 22, 25, 21, b=[["10.7", "1"]]),
+        depth(1000.85, 26, 27, 25),
+    ]
+    rows = play(capture(socket))[-1][1]
+    assert (rows["synced"][0], rows["status"][0], rows["n_gaps"][0], rows["n_bad"][0]) == (
+        0,
+        Status.BAD,
+        1,
+        1,
+    )
+    assert (rows["bid"][0], rows["ask"][0]) == (10.5, 11.5)  # the last good top
+    assert all(isnan(rows[name][0]) for name in ("mid", "spread_bps", "microprice", "imb1", "imb5", "imb20"))
+    assert rows["recv_ns"][0] == 1000_250_000_000
+    assert rows["status"][1] == Status.OK
+    healed = play(capture(socket, [*REPLIES, reply(1000.75, 23, [["10", "1"]], [["13", "1"]])]))[-1][1]
+    assert (healed["synced"][0], healed["resyncs"][0], healed["bid"][0], healed["ask"][0]) == (
+        1,
+        1,
+        10.7,
+        13.0,
+    )
+
+
+def test_a_crossing_latches_too(capture: Callable[..., Path]) -> None:
+    rows = play(capture([*SOCKET, depth(1000.55, 16, 17, 15, b=[["12", "1"]])]))[-1][1]
+    assert (rows["synced"][0], rows["n_gaps"][0], rows["n_bad"][0], rows["bid"][0]) == (0, 0, 1, 10.5)
+
+
+def test_an_empty_side_is_degraded_and_unknown(capture: Callable[..., Path]) -> None:
+    rows = play(capture([*SOCKET, depth(1000.55, 102, 103, 101, "BBUSDT", a=[["2", "0"]])]))[-1][1]
+    assert (rows["synced"][1], rows["status"][1], rows["bid"][1]) == (1, Status.DEGRADED, 1.5)
+    assert all(isnan(rows[name][1]) for name in ("ask", "ask_size", "mid", "imb1", "imb20"))
+
+
+def test_a_silent_feed_goes_stale_then_bad(capture: Callable[..., Path]) -> None:
+    records = play(capture([*SOCKET, depth(1040.0, 16, 17, 15)]))
+    states = [(frame, rows["status"][0]) for frame, rows in records]
+    heard = 1000_450_000_000
+    stale = next(frame for frame, status in states if status == Status.STALE)
+    bad = next(frame for frame, status in states if status == Status.BAD)
+    assert 0 < stale - heard - 5_000_000_000 <= INTERVAL_NS
+    assert 0 < bad - heard - 30_000_000_000 <= INTERVAL_NS
+    assert states[-1][1] == Status.OK
+
+
+def test_losses_and_recoveries_are_reported(capture: Callable[..., Path]) -> None:
+    socket = [*SOCKET, depth(1000.55, 20, 21, 19), depth(1000.85, 22, 27, 21)]
+    heard: list[str] = []
+    replay = Replay(capture(socket, [*REPLIES, reply(1000.75, 23, [], [])]), BINANCE, report=heard.append)
+    list(replay.frames(INTERVAL_NS))
+    assert heard == [
+        "AAUSDT lost its book (gap: message 15, then one that follows 19): no numbers until a new snapshot",
+        "AAUSDT has its book again, from snapshot 23",
+    ]
+
+
+def test_without_snapshots_nothing_is_known(capture: Callable[..., Path]) -> None:
+    rows = play(capture(replies=[]))[-1][1]
+    assert rows["status"].tolist()[:2] == [Status.INIT, Status.INIT]
+    assert rows["symbol"].tolist()[:2] == [b"AAUSDT", b"BBUSDT"]
+    assert rows["n_bad"].sum() == 0
+
+
+def test_snapshots_alone_are_a_capture(capture: Callable[..., Path]) -> None:
+    rows = play(capture(socket=[]))[-1][1]
+    assert rows["symbol"].tolist()[:2] == [b"AAUSDT", b"BBUSDT"]
+    assert rows["bid"].tolist()[:2] == [10.0, 1.0]
+
+
+def test_a_broken_snapshot_is_counted_and_the_next_one_taken(capture: Callable[..., Path]) -> None:
+    broken = REPLIES[0][:-20]
+    rows = play(capture(replies=[broken, *REPLIES]))[-1][1]
+    assert (rows["n_bad"][0], rows["synced"][0], rows["resyncs"][0], rows["bid"][0]) == (1, 1, 0, 10.5)
+
+
+def test_a_capture_that_names_no_symbol_says_so(capture: Callable[..., Path]) -> None:
+    with pytest.raises(CaptureError, match="names no symbol: give the option symbols"):
+        Replay(capture(SOCKET[1:], []), BINANCE)
+
+
+def test_nothing_but_garbage_ends_in_counts(capture: Callable[..., Path]) -> None:
+    records = play(capture(["garbage", "\x00\x01", "}{"], []), ("AAUSDT",))
+    assert len(records) == 1
+    assert records[0][1]["n_bad"].tolist() == [3, 0, 0, 0]
+
+
+def test_more_symbols_than_rows_is_one_clear_error(capture: Callable[..., Path]) -> None:
+    with pytest.raises(ValueError, match="2 symbols don't fit 1 rows: name fewer"):
+        Replay(capture(), BINANCE).market.rows(1)
