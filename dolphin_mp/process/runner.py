@@ -150,7 +150,7 @@ class Runner:
         seen = [0] * len(triggers)
         due = self._clock()
         was_stale = False
-        while not self.bell.rung:
+        while True:
             wakes = self._is_due(due)
             if not wakes:
                 self._sleep(triggers, seen, due, required, was_stale)
