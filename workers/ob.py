@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from dolphin_mp import Component, Done, Output
-from dolphin_mp.duration import parse_duration
 from dolphin_mp.workers.books.capture import capture_files
 from dolphin_mp.workers.books.market import Market, check_symbols
 from dolphin_mp.workers.books.record import BOOK
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
 
 SIMULATED = ("BTC-USDT-PERP", "ETH-USDT-PERP", "SOL-USDT-PERP")
 """Symbols of the simulator when none are named. Its prices have nothing to do with theirs."""
+INTERVAL_NS = 100_000_000
+"""Of the feed's time between two records, as `OrderBook.every` has it."""
 STEP_S = 0.1
 """A step publishes frames for at most this long, then lets its caller look up; a frame takes far less."""
 
@@ -75,7 +76,9 @@ class OrderBook(Component):
             if self.feed == "replay":
                 if not self.path:
                     raise ValueError('feed = "replay" needs option path: the folder of a capture')
-                capture_files(Path(self.path).expanduser(), VENUES[self.venue].CAPTURE)
+                folder = Path(self.path).expanduser().absolute()  # whoever opens it may stand elsewhere
+                capture_files(folder, VENUES[self.venue].CAPTURE)
+                self.path = str(folder)
             else:
                 _check_market(self)
 
@@ -84,15 +87,16 @@ class OrderBook(Component):
             """Rows of a record."""
             return max(len(self.symbols), self.max_symbols)
 
-    book = Output(BOOK, shape=lambda options: (options.rows,), keep=64)
+    book = Output(BOOK, shape=lambda options: (options.rows,), keep=512)
 
     def setup(self) -> None:
         """Open the feed."""
-        interval_ns = round(parse_duration(self.every or "100ms") * 1e9)
+        every_s = self.every_s  # what the configuration says
+        interval_ns = round(every_s * 1e9) if every_s else INTERVAL_NS
         options: OrderBook.Options = self.options
         if options.feed == "replay":
             replay = Replay(
-                Path(options.path).expanduser(),
+                Path(options.path),
                 VENUES[options.venue],
                 options.symbols,
                 report=self.log.warning,

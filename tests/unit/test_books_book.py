@@ -30,10 +30,10 @@ def running(bids: Levels = BIDS, asks: Levels = ASKS) -> Book:
 
 def test_a_book_starts_with_its_snapshot() -> None:
     book = Book(joins)
-    assert not book.synced
+    assert (book.synced, book.snapshots) == (False, 0)
     assert all(isnan(value) for value in book.top())
     assert book.load(snapshot())
-    assert book.synced
+    assert (book.synced, book.fault) == (True, "")
     assert book.top() == (100.0, 101.0, 5.0, 4.0)
     assert (book.snapshots, book.resyncs, book.n_applied) == (1, 0, 0)
 

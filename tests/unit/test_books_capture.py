@@ -82,15 +82,34 @@ def test_time_never_runs_backward_within_a_file(tmp_path: Path) -> None:
     ]
 
 
-def test_one_time_far_ahead_is_bad_and_does_not_spoil_the_rest(tmp_path: Path) -> None:
-    path = write(tmp_path / "X", "10.0: a", "9999999999.0: b", "11.0: c", "12.0: d")
-    assert [line.kind for line in read_file(path)] == [Kind.RECEIVED, Kind.BAD, Kind.RECEIVED, Kind.RECEIVED]
+R, B = Kind.RECEIVED, Kind.BAD
 
 
-def test_a_pause_of_hours_is_believed_at_its_second_line(tmp_path: Path) -> None:
-    path = write(tmp_path / "X", "10.0: a", "90000.0: b", "90001.0: c", "90002.0: d")
-    kinds = [line.kind for line in read_file(path)]
-    assert kinds == [Kind.RECEIVED, Kind.BAD, Kind.RECEIVED, Kind.RECEIVED]
+@pytest.mark.parametrize(
+    ("times", "kinds"),
+    [
+        ([10, 9999999999, 11, 12], [B, B, R, R]),  # the first line is doubtful until the next one agrees
+        ([10, 11, 9999999999, 12, 13], [R, R, B, R, R]),
+        ([10, 11, 90000, 90001, 90002], [R, R, R, R, R]),  # a pause of a day
+        ([10, 11, 90000, 200000, 200001], [R, R, B, R, R]),
+        ([9999999999, 10, 11], [B, R, R]),
+        ([1, 90000, 90001], [B, R, R]),  # a stamp whose first digits are cut off
+        ([10, 11, 90000], [R, R, B]),
+        ([10], [R]),
+    ],
+)
+def test_a_time_far_ahead_is_believed_when_the_next_line_agrees(
+    times: list[int], kinds: list[Kind], tmp_path: Path
+) -> None:
+    lines = list(read_file(write(tmp_path / "X", *(f"{time}.0: x" for time in times))))
+    assert [line.kind for line in lines] == kinds
+    assert [line.recv_ns for line in lines] == sorted(line.recv_ns for line in lines)
+
+
+def test_garbage_at_the_head_does_not_spoil_the_rest(tmp_path: Path) -> None:
+    lines = list(read_file(write(tmp_path / "X", "garbage", "10.0: a", "garbage", "11.0: b", "12.0: c")))
+    assert [line.payload for line in lines if line.kind is R] == [b"a", b"b", b"c"]
+    assert [line.kind for line in lines].count(B) == 2
 
 
 def test_files_are_merged_by_time_and_rotations_in_order(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_a_paced_replay_waits_for_each_frame_and_shows_the_same(capture: Callabl
     replay = Replay(folder, BINANCE)
     rows = replay.market.rows(4)
     clock = [START_NS]
-    shown = []
+    shown: list[tuple[int, bytes]] = []
     for frame in replay.frames(INTERVAL_NS, lambda start: clock[0]):
         if frame is None:
             clock[0] += 30_000_000
@@ -146,6 +146,8 @@ def test_a_symbol_that_the_capture_lacks_stays_without_a_book(capture: Callable[
     ("line", "row"),
     [
         ("no record at all", 0),
+        (depth(900.0, 102, 103, 101, "BBUSDT"), 1),  # time runs backward
+        (depth(1000.46, 102, 103, 101, "BBUSDT")[20:], 1),
         ("1000.46: {}", 0),
         (depth(1000.46, 102, 103, 101, "QQUSDT"), 0),
         (depth(1000.46, 102, 103, 101, "BBUSDT")[:-30], 1),

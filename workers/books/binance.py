@@ -37,16 +37,16 @@ def parse(payload: bytes) -> tuple[Event, ...]:
     try:
         message = orjson.loads(payload)
     except orjson.JSONDecodeError as error:
-        raise BadMessageError("undecodable JSON", _symbol_in(payload)) from error
+        raise BadMessageError("undecodable JSON", symbol_in(payload)) from error
     data = message.get("data", message) if type(message) is dict else None
     if type(data) is not dict:
-        raise BadMessageError("not a message of the venue", _symbol_in(payload))
+        raise BadMessageError("not a message of the venue", symbol_in(payload))
     kind = data.get("e")
     if kind == "depthUpdate":
         return (_delta(data),)
     if type(kind) is str or "result" in data:  # another stream, or the answer to a subscription
         return ()
-    raise BadMessageError("no event type", _symbol_in(payload))
+    raise BadMessageError("no event type", symbol_in(payload))
 
 
 def parse_reply(url: str, body: bytes) -> Snapshot | None:
@@ -80,6 +80,12 @@ def symbols_in(url: str) -> list[str]:
         return query.get("symbol", [])
     streams = [stream.partition("@") for stream in query.get("streams", [""])[0].split("/")]
     return list(dict.fromkeys(name.upper() for name, _, kind in streams if kind.startswith("depth")))
+
+
+def symbol_in(payload: bytes) -> str | None:
+    """Give the symbol that a broken message seems to be about, so that its loss is counted there."""
+    named = _NAMED.search(payload[:4096])
+    return named[1].decode().upper() if named else None
 
 
 def joins(delta: Delta, snapshot_id: int) -> Joint:
@@ -124,9 +130,3 @@ def _levels(data: dict[str, Any], key: str, symbol: str) -> Levels:
     except (TypeError, ValueError):  # not two to a level, or not text, or not a number
         pass
     raise BadMessageError(f"{key} is no list of [price, size] in plain decimals", symbol)
-
-
-def _symbol_in(payload: bytes) -> str | None:
-    """Give the symbol that a broken message seems to be about, so that its loss is counted there."""
-    named = _NAMED.search(payload[:4096])
-    return named[1].decode().upper() if named else None

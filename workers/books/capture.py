@@ -20,7 +20,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _FILE = re.compile(r"(?P<venue>[A-Z0-9_]+)\.(?P<kind>ws|http)\.(?P<number>\d+)\.(?P<rotation>\d+)")
@@ -78,25 +78,42 @@ def read_capture(files: list[Path]) -> Iterator[Line]:
 
 def read_file(path: Path) -> Iterator[Line]:
     """Give the lines of one file; blank ones and those that no book needs are left out."""
-    last_ns = leap_ns = 0
     with path.open("rb") as file:
-        for text in file:
-            text = text.strip()  # noqa: PLW2901 - the same line without its end
-            if not text or text.startswith(b"configuration: "):
-                continue
-            line = read_line(text)
-            if line is None:
-                continue
-            ahead_ns = line.recv_ns - (last_ns or line.recv_ns)
-            if line.kind is not Kind.BAD and not 0 <= ahead_ns <= _LEAP_NS:
-                confirmed = ahead_ns > 0 and 0 <= line.recv_ns - leap_ns <= _LEAP_NS
-                leap_ns = line.recv_ns
-                if not confirmed:  # the recorder's clock never runs backward within a file
-                    line = Line(last_ns, Kind.BAD, "", text)
-            if line.kind is Kind.BAD:
-                line = line._replace(recv_ns=last_ns)
-            last_ns = line.recv_ns
-            yield line
+        texts = (text.strip() for text in file)
+        lines = (read_line(text) for text in texts if text and not text.startswith(b"configuration: "))
+        yield from in_order(line for line in lines if line is not None)
+
+
+def in_order(lines: Iterable[Line]) -> Iterator[Line]:
+    """Give lines whose time never runs backward; a time that can't be right makes a line a bad one.
+
+    The first line, and one that is far ahead of the last, are believed when the next one agrees. A bad line
+    takes the time of the last good one.
+    """
+    last_ns: int | None = None
+    doubtful: Line | None = None
+    for line in lines:
+        if line.kind is Kind.BAD:
+            yield _at_latest(line, last_ns)
+            continue
+        if doubtful is not None:
+            if abs(line.recv_ns - doubtful.recv_ns) <= _LEAP_NS:
+                last_ns = doubtful.recv_ns
+            yield _at_latest(doubtful, last_ns)
+            doubtful = None
+        if last_ns is None or line.recv_ns - last_ns > _LEAP_NS:
+            doubtful = line
+        else:
+            last_ns = max(last_ns, line.recv_ns)
+            yield _at_latest(line, last_ns)
+    if doubtful is not None:
+        yield _at_latest(doubtful, doubtful.recv_ns if last_ns is None else last_ns)
+
+
+def _at_latest(line: Line, last_ns: int | None) -> Line:
+    """Give the line if its time is the latest that is believed, else a bad one at that time."""
+    good = line.kind is not Kind.BAD and line.recv_ns == last_ns
+    return line if good else Line(last_ns or 0, Kind.BAD, "", line.payload)
 
 
 def read_line(text: bytes) -> Line | None:

@@ -96,7 +96,7 @@ class Replay:
             elif line.kind is Kind.REPLY:
                 self._take_reply(line)
             elif line.kind is Kind.BAD:
-                market.note_bad(BadMessageError("a line that is no record"))
+                market.note_bad(BadMessageError("no record", self._venue.symbol_in(line.payload)))
         except BadMessageError as error:
             market.note_bad(error)
 

@@ -28,6 +28,9 @@ class Venue(Protocol):
     def symbols_in(self, url: str, /) -> list[str]:
         """Give the symbols whose book a URL asks for."""
 
+    def symbol_in(self, payload: bytes, /) -> str | None:
+        """Give the symbol that a broken message seems to be about."""
+
     def joins(self, delta: Delta, snapshot_id: int, /) -> Joint:
         """Say how a delta stands to the snapshot of that id."""
 

@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import itertools
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+
+from dolphin_mp import Done
+from dolphin_mp.component import create_component
+from dolphin_mp.workers import ob
+from dolphin_mp.workers.books.record import BOOK, Status
+from dolphin_mp.workers.ob import OrderBook
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+
+Options = OrderBook.Options
+
+
+class Recorder:
+    """What a component needs of an output: it keeps each record."""
+
+    def __init__(self, last: Any = None) -> None:
+        self.records: list[np.ndarray[Any, Any]] = []
+        self._last = last
+
+    def publish(self, rows: np.ndarray[Any, Any]) -> int:
+        self.records.append(rows.copy())
+        return len(self.records)
+
+    def latest(self) -> Any:
+        value = self.records[-1] if self.records else self._last
+        return None if value is None else SimpleNamespace(value=value)
+
+
+class Host:
+    stopping = False
+
+    def beat(self) -> None:
+        """Nobody listens."""
+
+
+def started(options: OrderBook.Options, output: Recorder, host: Host | None = None) -> OrderBook:
+    book = create_component(
+        OrderBook, name="ob", options=options, channels={"book": output}, host=host or Host()
+    )
+    book.setup()
+    return book
+
+
+def depth(at: float, first: int, last: int, previous: int, price: str) -> str:
+    data = {"e": "depthUpdate", "E": 1, "s": "AAUSDT", "U": first, "u": last, "pu": previous}
+    return f"{at}: {orjson.dumps({'data': data | {'b': [[price, '1']], 'a': []}}).decode()}"
+
+
+@pytest.fixture
+def capture(tmp_path: Path) -> Path:
+    lines = [
+        "wss://fstream.binance.com/stream?streams=aausdt@depth@100ms <-> 1000.0",
+        depth(1000.01, 9, 10, 8, "9"),
+    ]
+    lines += [depth(1000.01 + n / 20, 10 + n, 10 + n, 9 + n, f"{9 + n / 1000}") for n in range(1, 200)]
+    body = '{"lastUpdateId":10,"bids":[["8","1"]],"asks":[["11","3"]]}'
+    reply = f"https://fapi.binance.com/fapi/v1/depth?symbol=AAUSDT&limit=1000 -> 1000.2: {body}"
+    (tmp_path / "BINANCE_FUTURES.ws.1.0").write_text("\n".join(lines) + "\n")
+    (tmp_path / "BINANCE_FUTURES.http.0.0").write_text(reply + "\n")
+    return tmp_path
+
+
+def steps_until_done(book: OrderBook) -> int:
+    for steps in range(1, 10_000):
+        try:
+            book.step()
+        except Done:
+            return steps
+    raise AssertionError("it never ends")
+
+
+def replayed(path: Path, **options: Any) -> list[np.ndarray[Any, Any]]:
+    output = Recorder()
+    book = started(Options(feed="replay", path=str(path), speed=0.0, **options), output)
+    steps_until_done(book)
+    return output.records
+
+
+def test_without_options_it_simulates_three_symbols() -> None:
+    output = Recorder()
+    book = started(Options(), output)
+    for _ in range(20):
+        book.step()
+        book.step()
+    rows = output.records[-1]
+    assert rows.shape == (16,)
+    assert rows.dtype == BOOK
+    assert rows["symbol"].tolist()[:4] == [b"BTC-USDT-PERP", b"ETH-USDT-PERP", b"SOL-USDT-PERP", b""]
+    assert rows["status"].tolist()[:4] == [Status.OK] * 3 + [Status.INIT]
+    assert (rows["bid"][:3] < rows["ask"][:3]).all()
+
+
+def test_the_simulator_publishes_one_record_a_step() -> None:
+    output = Recorder()
+    book = started(Options(symbols=["X"], seed=5), output)
+    for _ in range(10):
+        book.step()
+    times = [int(rows["recv_ns"][0]) for rows in output.records]
+    assert times == [n * 100_000_000 for n in range(len(times))]
+    assert len(times) == 10
+
+
+def test_its_clock_advances_by_what_the_host_calls_its_interval() -> None:
+    output = Recorder()
+    book = create_component(OrderBook, name="ob", options=Options(), channels={"book": output})
+    vars(book)["every_s"] = 0.25
+    book.setup()
+    for _ in range(3):
+        book.step()
+    assert [int(rows["recv_ns"][0]) for rows in output.records] == [0, 250_000_000, 500_000_000]
+
+
+def test_the_shape_follows_from_the_options() -> None:
+    shape = OrderBook.outputs()["book"].shape
+    assert callable(shape)
+    assert shape(Options()) == (16,)
+    assert shape(Options(max_symbols=2)) == (2,)
+    assert shape(Options(symbols=["A", "B", "C"], max_symbols=2)) == (3,)
+
+
+def test_a_record_has_no_hidden_bytes() -> None:
+    assert BOOK.isalignedstruct
+    assert BOOK.itemsize == sum(BOOK[name].itemsize for name in BOOK.names or ())
+
+
+def test_few_rows_mean_few_simulated_symbols() -> None:
+    output = Recorder()
+    started(Options(max_symbols=1), output).step()
+    assert output.records[0]["symbol"].tolist() == [b"BTC-USDT-PERP"]
+
+
+def test_a_successor_goes_on_in_time_and_price() -> None:
+    output = Recorder()
+    book = started(Options(symbols=["X"], price=500.0), output)
+    for _ in range(40):
+        book.step()
+    before = output.records[-1][0]
+    later = Recorder(output.records[-1])
+    started(Options(symbols=["X"], price=500.0), later).step()
+    after = later.records[0][0]
+    assert after["recv_ns"] == before["recv_ns"] + 100_000_000
+    assert after["mid"] == pytest.approx(before["mid"], abs=0.2)
+
+
+def test_a_replay_ends_with_done_after_its_last_record(capture: Path) -> None:
+    records = replayed(capture)
+    last = records[-1][0]
+    assert (last["symbol"], last["n_applied"], last["bid"]) == (b"AAUSDT", 200, 9.199)
+    assert len(records) == 100  # one each 100 ms of 9.96 recorded seconds
+
+
+def test_two_replays_publish_the_same_bits(capture: Path) -> None:
+    first, second = replayed(capture), replayed(capture)
+    assert [rows.tobytes() for rows in first] == [rows.tobytes() for rows in second]
+
+
+def test_the_speed_changes_no_record(capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = itertools.count(step=7_000_000)
+    monkeypatch.setattr(ob._Pace.__init__, "__defaults__", (lambda: next(clock),))
+    output = Recorder()
+    book = started(Options(feed="replay", path=str(capture), speed=2.0), output)
+    assert steps_until_done(book) > 100
+    assert [rows.tobytes() for rows in output.records] == [rows.tobytes() for rows in replayed(capture)]
+
+
+def test_a_step_is_bounded(capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ob, "STEP_S", 0.0)
+    output = Recorder()
+    book = started(Options(feed="replay", path=str(capture), speed=0.0), output)
+    book.step()
+    assert len(output.records) == 1
+    book.step()
+    assert len(output.records) == 2
+    assert [rows.tobytes() for rows in replayed(capture)][:2] == [rows.tobytes() for rows in output.records]
+
+
+def test_a_step_ends_when_it_is_asked_to_stop(capture: Path) -> None:
+    output, host = Recorder(), Host()
+    host.stopping = True
+    book = started(Options(feed="replay", path=str(capture), speed=0.0), output, host)
+    book.step()
+    assert len(output.records) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"feed": "replay"}, "needs option path"),
+        (
+            {"feed": "replay", "path": "/nowhere/at/all"},
+            "no capture at /nowhere/at/all: No such file or directory",
+        ),
+        ({"feed": "replay", "path": "/proc/self/fdinfo"}, r"has no file BINANCE_FUTURES\.ws"),
+        ({"feed": "live"}, "option feed is 'live': it must be one of sim, replay"),
+        ({"venue": "mtgox"}, "option venue is 'mtgox': it must be one of binance-futures"),
+        ({"path": "x"}, 'option path is for feed = "replay"'),
+        ({"speed": -1.0}, "option speed is -1.0"),
+        ({"speed": float("nan")}, "option speed is nan"),
+        ({"max_symbols": 0}, "option max_symbols is 0"),
+        ({"symbols": ["A", "A"]}, "named twice"),
+        ({"symbols": [""]}, "1 to 24 ASCII"),
+        ({"symbols": ["X" * 25]}, "1 to 24 ASCII"),
+        ({"tick": 0.0}, "option tick is 0.0: it must be more than 0"),
+        ({"lot": float("inf")}, "option lot is inf"),
+        ({"price": 0.5}, "at least 100 ticks"),
+    ],
+)
+def test_wrong_options_are_one_clear_line(options: dict[str, Any], line: str) -> None:
+    with pytest.raises(ValueError, match=line) as caught:
+        Options(**options)
+    assert "\n" not in str(caught.value)
+
+
+def test_more_symbols_than_rows_is_said_at_the_start(capture: Path) -> None:
+    path = capture / "BINANCE_FUTURES.ws.1.0"
+    path.write_text(path.read_text().replace("aausdt@depth@100ms", "aausdt@depth/bbusdt@depth"))
+    with pytest.raises(ValueError, match="2 symbols don't fit 1 rows"):
+        started(Options(feed="replay", path=str(capture), max_symbols=1), Recorder())
