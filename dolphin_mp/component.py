@@ -119,7 +119,8 @@ class _NoHost:
 class Component:
     """The base of a user's component: declare inputs and outputs, write `step` or ``async def run(self)``.
 
-    `name`, `options`, `log`, `beat` and the channels work from ``__init__`` on. When it steps is said by
+    `name`, `options`, `log`, `beat` and the channels work from ``__init__`` on; `every_s` is the period that
+    holds after the configuration, in seconds. When it steps is said by
     `every` (a duration), `on` (names of inputs) and `schedule` (cron); with none of them it steps on each new
     record of any input. Options are a nested dataclass named ``Options``.
     """
@@ -130,6 +131,7 @@ class Component:
 
     name: str = ""
     options: Any = None
+    every_s: float | None = None
     log: logging.Logger = logging.getLogger("dolphin_mp.component")
     _host: Host = _NoHost()
 
@@ -174,6 +176,7 @@ def create_component(
     *,
     name: str,
     options: Any = None,
+    every_s: float | None = None,
     channels: Mapping[str, Any] | None = None,
     log: logging.Logger | None = None,
     host: Host | None = None,
@@ -184,6 +187,7 @@ def create_component(
         component_class: the user's class.
         name: of the component in its system.
         options: an instance of its ``Options``, or None.
+        every_s: the period it steps in, or None.
         channels: by attribute, what its inputs and outputs are to be.
         log: its logger; one named after the component when None.
         host: what hears its beats and knows of a stop; nobody when None.
@@ -191,6 +195,7 @@ def create_component(
     component = component_class.__new__(component_class)
     component.name = name
     component.options = options
+    component.every_s = every_s
     component.log = log or logging.getLogger(f"dolphin_mp.component.{name}")
     if host is not None:
         component._host = host

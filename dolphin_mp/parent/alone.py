@@ -123,7 +123,8 @@ def _wait_for(names: list[str]) -> bool:
     libc.inotify_add_watch(watch, os.fsencode(FOLDER), _IN_CREATE_OR_MOVED_TO)
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
-    signal.signal(signal.SIGTERM, lambda *_: None)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
     before = signal.set_wakeup_fd(theirs.fileno())
     try:
         while not all(Path(FOLDER, name).exists() for name in names):
@@ -141,11 +142,26 @@ def _wait_for(names: list[str]) -> bool:
 
 
 def _leave(board: Board, plan: Plan) -> None:
-    """Let go of the board; its last user removes everything of the system."""
-    if not board.parent_alive and board.last_user():
-        board.close(unlink=True)
-        for name in segments(segment_prefix(plan.name)):
-            sweep(name)
-        with contextlib.suppress(OSError):
-            shutil.rmtree(runtime_folder(plan.name))
-    board.close()
+    """Let go of the board; its last user removes everything of the system.
+
+    Asked again after its own use has ended: of two that leave at once neither is the last while both look.
+    """
+    if board.parent_alive:
+        board.close()
+    elif board.last_user():
+        _remove(board, plan)
+    else:
+        board.close()
+        with contextlib.suppress(ChannelError):
+            again = Board.attach(board_name(plan.name))
+            if not again.parent_alive and again.last_user():
+                _remove(again, plan)
+            again.close()
+
+
+def _remove(board: Board, plan: Plan) -> None:
+    board.close(unlink=True)
+    for name in segments(segment_prefix(plan.name)):
+        sweep(name)
+    with contextlib.suppress(OSError):
+        shutil.rmtree(runtime_folder(plan.name))

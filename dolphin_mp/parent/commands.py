@@ -7,17 +7,33 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dolphin_mp.parent.control import BadRequestError, Request
-from dolphin_mp.vocabulary import RestartRequested, ShutdownRequested, StartRequested, State, StopRequested
+from dolphin_mp.supervision.vocabulary import (
+    RestartRequested,
+    StartRequested,
+    State,
+    StopRequested,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dolphin_mp.vocabulary import ComponentStatus
+    from dolphin_mp.supervision.vocabulary import ComponentStatus
 
-    Event = StartRequested | StopRequested | RestartRequested | ShutdownRequested
+    Event = StartRequested | StopRequested | RestartRequested
 
-COMMANDS = ("ping", "read", "restart", "shutdown", "start", "status", "stop")
-_EVENTS = {"start": StartRequested, "stop": StopRequested, "restart": RestartRequested}
+ARGS: dict[str, frozenset[str]] = {
+    "ping": frozenset(),
+    "restart": frozenset({"component", "wait"}),
+    "shutdown": frozenset({"wait"}),
+    "start": frozenset({"component", "wait"}),
+    "status": frozenset(),
+    "stop": frozenset({"component", "wait"}),
+}
+_EVENTS: dict[str, type[StartRequested | StopRequested | RestartRequested]] = {
+    "start": StartRequested,
+    "stop": StopRequested,
+    "restart": RestartRequested,
+}
 _DOWN = frozenset({State.STOPPED, State.DONE, State.FAILED})
 _UP = frozenset({State.READY, State.DONE})
 
@@ -40,18 +56,24 @@ class Pending:
         return _result(row) if row.state in _UP and again else None
 
 
-def event_of(request: Request, rows: Mapping[str, ComponentStatus]) -> Event:
-    """Give the supervisor's event for a request that changes the system; raises BadRequestError."""
-    known = {"wait"} if request.command == "shutdown" else {"component", "wait"}
+def check(request: Request) -> None:
+    """Raise BadRequestError for a command that does not exist, with the nearest one, or args not its own."""
+    known = ARGS.get(request.command)
+    if known is None:
+        near = difflib.get_close_matches(request.command, ARGS, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(ARGS)}"
+        raise BadRequestError("bad_command", f"no command {_short(request.command)}; {hint}")
     for key in request.args:
         if key not in known:
-            raise BadRequestError(
-                "bad_request", f"{request.command} takes {', '.join(sorted(known))}, not {key!r}"
-            )
-    if request.command == "shutdown":
-        return ShutdownRequested()
-    component = component_of(request, rows)
-    return _EVENTS[request.command](component)  # type: ignore[return-value]
+            takes = ", ".join(sorted(known)) or "no args"
+            raise BadRequestError("bad_request", f"{request.command} takes {takes}, not {_short(key)}")
+    if not isinstance(request.args.get("wait", True), bool):
+        raise BadRequestError("bad_request", '"wait" is true or false')
+
+
+def event_of(request: Request, rows: Mapping[str, ComponentStatus]) -> Event:
+    """Give the supervisor's event for a checked request that changes a component; raises BadRequestError."""
+    return _EVENTS[request.command](component_of(request, rows))
 
 
 def component_of(request: Request, rows: Mapping[str, ComponentStatus]) -> str:
@@ -62,15 +84,12 @@ def component_of(request: Request, rows: Mapping[str, ComponentStatus]) -> str:
     if component not in rows:
         near = difflib.get_close_matches(component, rows, 1)
         hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(sorted(rows))}"
-        raise BadRequestError("no_such_component", f"no component {component!r}{hint}")
+        raise BadRequestError("no_such_component", f"no component {_short(component)}{hint}")
     return component
 
 
-def unknown(command: str) -> BadRequestError:
-    """Give the error for a command that does not exist."""
-    near = difflib.get_close_matches(command, COMMANDS, 1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(COMMANDS)}"
-    return BadRequestError("bad_command", f"no command {command!r}; {hint}")
+def _short(word: str) -> str:
+    return repr(word if len(word) <= 60 else word[:60] + "…")
 
 
 def _result(row: ComponentStatus) -> dict[str, Any]:

@@ -9,24 +9,30 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Any
 
 import zmq
 
 VERSION = 1
-MAX_REQUEST = 64 * 1024
+MAX_REQUEST = 64 * 1024  # bytes; a longer one is refused
+MAX_MESSAGE = 1 << 20  # libzmq hangs up on who sends more
+MAX_FRAMES = 3  # route, delimiter, text
 MAX_BATCH = 256
+LINGER_MS = 500
+EXAMPLE = '{"v": 1, "id": 1, "command": "status", "args": {}}'
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One well-formed request; `peer` is the route of its answer."""
+    """One well-formed request; `peer` is the route of its answer, `is_req` its framing."""
 
     peer: bytes
-    id: Any
+    id: str | int | float | None
     command: str
     args: dict[str, Any] = field(default_factory=dict)
+    is_req: bool = False
 
 
 class BadRequestError(Exception):
@@ -38,70 +44,82 @@ class BadRequestError(Exception):
 
 
 class ControlServer:
-    """The parent's end: ``FOLDER/control`` (ROUTER) and ``FOLDER/events`` (PUB)."""
+    """The parent's end: ``FOLDER/control`` (ROUTER) and ``FOLDER/events`` (XPUB, for any SUB).
 
-    def __init__(self, folder: str) -> None:
+    Attributes: refused: what was refused, dropped or found no reader.
+    """
+
+    def __init__(self, folder: str, system: str) -> None:
+        self._hello = {"event": "hello", "system": system, "pid": os.getpid()}
         self._paths = [f"{folder}/control", f"{folder}/events"]
         self._context = zmq.Context(io_threads=1)
         self._router = self._context.socket(zmq.ROUTER)
-        self._events = self._context.socket(zmq.PUB)
+        self._events = self._context.socket(zmq.XPUB)
+        self._events.setsockopt(zmq.XPUB_VERBOSE, 1)
         for socket, path in zip((self._router, self._events), self._paths, strict=True):
-            socket.setsockopt(zmq.LINGER, 500)
-            socket.setsockopt(zmq.MAXMSGSIZE, MAX_REQUEST)
+            socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE)
             socket.setsockopt(zmq.SNDHWM, 1000)
             socket.bind(f"ipc://{path}")
             os.chmod(path, 0o600)  # noqa: PTH101
+        self._frames: list[bytes] = []
         self.refused = 0
 
-    def fileno(self) -> int:
-        """Give the descriptor to poll; it is edge-triggered: after each wake and send, drain `requests`."""
-        return int(self._router.getsockopt(zmq.FD))
+    def filenos(self) -> tuple[int, int]:
+        """Give the descriptors to poll; edge-triggered: after each wake and send call `requests`."""
+        return int(self._router.getsockopt(zmq.FD)), int(self._events.getsockopt(zmq.FD))
 
     def requests(self) -> list[Request]:
-        """Give the requests that arrived, at most a batch; garbage is answered or dropped, and counted."""
+        """Give the requests that arrived, at most a batch; garbage is answered or dropped, and counted.
+
+        Subscribers are greeted too, with a ``hello``: it tells them that from now on they miss nothing.
+        """
+        self._greet()
         found = []
         for _ in range(MAX_BATCH):
-            if not self._events_of_router() & zmq.POLLIN:
-                break
             try:
-                parts = self._router.recv_multipart(zmq.NOBLOCK)
+                frame = self._router.recv(zmq.NOBLOCK)
             except zmq.ZMQError:
                 break
-            request = self._parse(parts)
-            if request is not None:
-                found.append(request)
+            self._frames.append(frame if len(self._frames) <= MAX_FRAMES else b"")
+            del self._frames[MAX_FRAMES + 1 :]  # of a message of a million frames no more is kept
+            if not self._router.getsockopt(zmq.RCVMORE):
+                request = self._parse(self._frames)
+                self._frames = []
+                if request is not None:
+                    found.append(request)
         return found
 
-    def _events_of_router(self) -> int:
-        return int(self._router.getsockopt(zmq.EVENTS))
-
     def more(self) -> bool:
-        """Whether requests are waiting that no descriptor will tell of."""
-        return bool(self._events_of_router() & zmq.POLLIN)
+        """Whether something is waiting that no descriptor will tell of."""
+        sockets = (self._router, self._events)
+        return any(int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN for socket in sockets)
 
-    def _parse(self, parts: list[bytes]) -> Request | None:
-        if len(parts) < 2:
+    def _greet(self) -> None:
+        is_new = False
+        for _ in range(MAX_BATCH):
+            try:
+                is_new |= self._events.recv(zmq.NOBLOCK)[:1] == b"\1"
+            except zmq.ZMQError:
+                break
+        if is_new:
+            self.publish(self._hello)
+
+    def _parse(self, frames: list[bytes]) -> Request | None:
+        is_req = len(frames) == 3 and frames[1] == b""  # of a REQ client, not a DEALER
+        if len(frames) != 2 and not is_req:
             self.refused += 1
             return None
-        peer, text = parts[0], parts[-1]
-        delimited = b"" if len(parts) > 2 and parts[1] == b"" else None  # a REQ client, not a DEALER
-        route = peer if delimited is None else peer + b"\0REQ"
-        identity: Any = None
+        peer, text = frames[0], frames[-1]
+        route = Request(peer, None, "", is_req=is_req)
         try:
-            data = json.loads(text)
-            if not isinstance(data, dict):
-                raise BadRequestError("bad_request", "a request is a JSON object")  # noqa: TRY301
-            identity = data.get("id")
-            return Request(route, identity, *_checked(data))
-        except (ValueError, RecursionError):
-            error = BadRequestError(
-                "bad_request", 'no JSON: send {"v": 1, "id": 1, "command": "status", "args": {}}'
-            )
-        except BadRequestError as fault:
-            error = fault
-        self.refused += 1
-        self.fail(Request(route, identity, ""), error)
-        return None
+            data = _decoded(text)
+            route = replace(route, id=_identity(data))
+            command, args = _checked(data)
+        except BadRequestError as error:
+            self.refused += 1
+            self.fail(route, error)
+            return None
+        return replace(route, command=command, args=args)
 
     def answer(self, request: Request, result: Any) -> None:
         """Send a result."""
@@ -114,9 +132,8 @@ class ControlServer:
         )
 
     def _send(self, request: Request, answer: dict[str, Any]) -> None:
-        is_req = request.peer.endswith(b"\0REQ")
-        peer = request.peer[:-4] if is_req else request.peer
-        frames = [peer, b"", json.dumps(answer).encode()] if is_req else [peer, json.dumps(answer).encode()]
+        text = json.dumps(answer).encode()
+        frames = [request.peer, b"", text] if request.is_req else [request.peer, text]
         try:
             self._router.send_multipart(frames, zmq.NOBLOCK)
         except zmq.ZMQError:  # it does not read its answers
@@ -131,10 +148,33 @@ class ControlServer:
 
     def close(self) -> None:
         """Stop listening, after half a second for answers under way, and remove the sockets."""
-        self._context.destroy(linger=500)
+        self._context.destroy(linger=LINGER_MS)
         for path in self._paths:
             if os.path.exists(path):  # noqa: PTH110
                 os.unlink(path)  # noqa: PTH108
+
+
+def _decoded(text: bytes) -> dict[str, Any]:
+    if len(text) > MAX_REQUEST:
+        raise BadRequestError("too_large", f"a request has at most {MAX_REQUEST} bytes, not {len(text)}")
+    try:
+        data = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise BadRequestError("bad_request", f"no JSON: send {EXAMPLE}") from None
+    if not isinstance(data, dict):
+        raise BadRequestError("bad_request", f"a request is a JSON object: send {EXAMPLE}")
+    return data
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _identity(data: dict[str, Any]) -> str | int | float | None:
+    identity = data.get("id")
+    if identity is None or (isinstance(identity, str | int | float) and identity not in {inf, -inf}):
+        return identity
+    raise BadRequestError("bad_request", '"id" is a text, a number or null')
 
 
 def _checked(data: dict[str, Any]) -> tuple[str, dict[str, Any]]:

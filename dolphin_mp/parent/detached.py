@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dolphin_mp.faults import ConfigurationError
-from dolphin_mp.parent.errors import LaunchError
+from dolphin_mp.parent.errors import LaunchError, RunningError
 from dolphin_mp.paths import log_folder
 from dolphin_mp.plan import plan_from_json, plan_to_json
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from dolphin_mp.plan import Plan
 
 LOG_LIMIT = 16 << 20
+_GONE = "its launcher ended"
 
 
 def start_detached(
@@ -33,10 +35,11 @@ def start_detached(
 
     Gives ``{"system", "pid", "states"}``.
 
-    A tied system shuts down when this process closes its end of the pipe, that is when it ends.
+    A tied system shuts down when this process ends.
 
-    Raises ConfigurationError, LaunchError.
+    Raises ConfigurationError, LaunchError, RunningError.
     """
+    reap_ended()
     ours, theirs = socket.socketpair()
     content = {
         "config": config,
@@ -59,35 +62,66 @@ def start_detached(
             start_new_session=True,
         )
     theirs.close()
-    ours.sendall(json.dumps(content).encode() + b"\n")
-    stream = ours.makefile("rb")
-    report = _read_reports(stream)
-    stream.close()
-    if tied and "system" in report:
-        _TIES[report["system"]] = ours  # open as long as this process lives
-    else:
-        ours.close()
+    with ours, ours.makefile("rb") as stream:
+        try:
+            report = _read_reports(ours, stream, content)
+        except BaseException:  # a Ctrl-C, say
+            process.terminate()
+            _let_go(process)
+            raise
     if "system" in report:
-        process.returncode = 0  # it outlives us on purpose: no warning that it was not waited for
+        _let_go(process)
         return {**report, "pid": process.pid}
     process.wait()
     if "faults" in report:
         raise ConfigurationError(report["faults"])
+    if "running" in report:
+        raise RunningError(report["running"])
     log_path = folder / "output.log"
     raise LaunchError(
         report.get("error") or f"the system ended at its start (exit {process.returncode}); see {log_path}"
     )
 
 
-_TIES: dict[str, socket.socket] = {}
+_STARTED: set[int] = set()  # parents that are this process' own children
 
 
-def _read_reports(stream: Any) -> dict[str, Any]:
+def _let_go(process: subprocess.Popen[bytes]) -> None:
+    _STARTED.add(process.pid)
+    process.returncode = 0  # it outlives us on purpose: no warning that it was not waited for
+
+
+def wait_ended(pid: int, limit_s: float) -> None:
+    """Wait until a parent that has said goodbye is gone, if this process started it."""
+    if pid in _STARTED:
+        with contextlib.suppress(ProcessLookupError):
+            pidfd = os.pidfd_open(pid)
+            poll = select.poll()
+            poll.register(pidfd, select.POLLIN)
+            poll.poll(limit_s * 1000)
+            os.close(pidfd)
+        reap_ended()
+
+
+def reap_ended() -> None:
+    """Leave no zombie of a system that this process started."""
+    for pid in list(_STARTED):
+        try:
+            ended = os.waitpid(pid, os.WNOHANG)[0] != 0
+        except ChildProcessError:  # somebody else has reaped it, or this is a fork
+            ended = True
+        if ended:
+            _STARTED.discard(pid)
+
+
+def _read_reports(ours: socket.socket, stream: BinaryIO, content: dict[str, Any]) -> dict[str, Any]:
     """Give the last report: settled, faults or an error; launched alone means that it died on the way."""
-    for line in stream:
-        report: dict[str, Any] = json.loads(line)
-        if report.get("event") != "launched":
-            return report
+    with contextlib.suppress(ConnectionError):
+        ours.sendall(json.dumps(content).encode() + b"\n")
+        for line in stream:
+            report: dict[str, Any] = json.loads(line)
+            if report.get("event") != "launched":
+                return report
     return {}
 
 
@@ -108,7 +142,6 @@ def main() -> int:
                 pipe.sendall(json.dumps(event).encode() + b"\n")
             talks = event.get("event") == "launched"
 
-    tie = pipe.fileno() if content["tied"] else -1
     try:
         return run_system(
             content["config"],
@@ -116,14 +149,32 @@ def main() -> int:
             for_s=content["for_s"],
             until_done=content["until_done"],
             listener=report,
-            tie=tie,
+            tie=_launcher() if content["tied"] else -1,
         )
     except ConfigurationError as error:
         report({"faults": list(error.faults)})
         return 2
+    except RunningError as error:
+        report({"running": str(error)})
+        return 1
     except LaunchError as error:
         report({"error": str(error)})
         return 1
+
+
+def _launcher() -> int:
+    """Give a descriptor that tells when the launcher ends.
+
+    Not the end of a pipe: a process that the launcher has forked would hold that open.
+    """
+    pid = os.getppid()
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        raise LaunchError(_GONE) from None
+    if os.getppid() != pid:
+        raise LaunchError(_GONE)
+    return pidfd
 
 
 if __name__ == "__main__":

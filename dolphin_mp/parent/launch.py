@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,12 @@ from setproctitle import setproctitle
 
 from dolphin_mp.faults import ConfigurationError
 from dolphin_mp.parent.errors import LaunchError
-from dolphin_mp.parent.ground import Ground, become_subreaper, raise_open_files
+from dolphin_mp.parent.ground import Ground, raise_open_files
 from dolphin_mp.parent.orchestrator import Orchestrator, Surroundings
-from dolphin_mp.parent.spawner import Spawner, SpawnError
+from dolphin_mp.parent.spawner import Line, Spawner, SpawnError
+from dolphin_mp.parent.subreaper import become_subreaper, children_of, end_children, end_group
 from dolphin_mp.plan import Plan, plan_from_json
+from dolphin_mp.supervision.policy import exit_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +33,7 @@ def run_system(
     until_done: bool = False,
     listener: Callable[[dict[str, Any]], None] | None = None,
     tie: int = -1,
+    streams: tuple[int | None, int | None] = (None, None),
 ) -> int:
     """Check and run a system in this process until it ends; gives its exit code.
 
@@ -40,6 +44,7 @@ def run_system(
         until_done: shut down when all components are done.
         listener: hears each event; it must not wait.
         tie: a descriptor at whose end of file the system shuts down; -1 for none.
+        streams: descriptors for the components' stdout and stderr; None leaves them this process' own.
 
     Raises:
         ConfigurationError: with all faults; nothing was started.
@@ -47,15 +52,17 @@ def run_system(
     """
     surroundings = Surroundings(dict(os.environ), str(Path.cwd()), raise_open_files())
     become_subreaper()
-    spawner = Spawner(surroundings.environment)
+    others = children_of(os.getpid())
+    spawner = Spawner(surroundings.environment, streams)
     try:
         spawner.start()
         spawner.wait_ready()
-        plan = plan or _inspect(spawner, config, surroundings)
+        trusted = False
+        if plan is None:
+            plan, trusted = _inspect(spawner, config, surroundings)
         if for_s is not None:
-            plan = _ending_with_parent(plan)
+            plan = replace(plan, orphan="stop")
         setproctitle(f"dolphin-mp [{plan.name}]")
-        spawner.preload(plan)
         ground = Ground(plan)
     except SpawnError as error:
         spawner.close()
@@ -63,6 +70,7 @@ def run_system(
     except BaseException:
         spawner.close()
         raise
+    spawner.preload(plan, trusted=trusted)
     try:
         orchestrator = Orchestrator(
             plan,
@@ -80,24 +88,33 @@ def run_system(
         raise
     try:
         if listener is not None:
-            listener(
-                {"event": "launched", "system": plan.name, "pid": os.getpid(), "notes": list(plan.notes)}
-            )
-        return orchestrator.run()
-    finally:
+            listener(_launched(plan))
+        code = orchestrator.run()
+    except BaseException:  # a bug of ours: the components go on, as after any other death of their parent
         orchestrator.close()
-        ground.remove()
-        orchestrator.say_goodbye()
+        raise
+    orchestrator.close()
+    end_children(others)
+    ground.remove()
+    orchestrator.say_goodbye()
+    return code
 
 
-def _ending_with_parent(plan: Plan) -> Plan:
-    from dataclasses import replace
+def _launched(plan: Plan) -> dict[str, Any]:
+    return {
+        "event": "launched",
+        "system": plan.name,
+        "pid": os.getpid(),
+        "components": [component.name for component in plan.components],
+        "notes": list(plan.notes),
+    }
 
-    return replace(plan, orphan="stop")
 
+def _inspect(spawner: Spawner, config: str | None, surroundings: Surroundings) -> tuple[Plan, bool]:
+    """Have a throwaway process import the users' code and check the system.
 
-def _inspect(spawner: Spawner, config: str | None, surroundings: Surroundings) -> Plan:
-    """Have a throwaway process import the users' code and check the system."""
+    Gives the plan, and whether the imports left the process as it was.
+    """
     content = {
         "config": config,
         "environment": surroundings.environment,
@@ -105,34 +122,35 @@ def _inspect(spawner: Spawner, config: str | None, surroundings: Surroundings) -
         "open_files": surroundings.open_files,
     }
     line, memory = spawner.fork(b"inspect", json.dumps(content).encode())
-    try:
-        line.socket.settimeout(INSPECTION_LIMIT_S)
-        pid = line.here()
-        answer = line.socket.recv(16) if pid else b""
-    except TimeoutError:
-        line.close()
+    with open(memory, "rb") as file:  # noqa: PTH123 - a descriptor
+        said, how = _wait_for_inspector(line)
+        file.seek(0)
+        text = file.read()
+    if said != b"done":
         raise LaunchError(
-            f"importing the components took longer than {INSPECTION_LIMIT_S:.0f} s: "
-            "does a module do its work when it is imported?"
-        ) from None
-    finally:
-        os.lseek(memory, 0, os.SEEK_SET)
-        with open(memory, "rb") as file:  # noqa: PTH123 - a descriptor
-            text = file.read()
-    line.close()
-    code = _reap(pid)
-    if answer != b"done":
-        raise LaunchError(
-            f"importing the components ended the process that did it ({code}): see its output above"
+            f"importing the components ended the process that did it ({how}): see its output above"
         )
     data = json.loads(text)
     if "faults" in data:
         raise ConfigurationError(data["faults"])
-    return plan_from_json(json.dumps(data["plan"]).encode())
+    return plan_from_json(json.dumps(data["plan"]).encode()), bool(data["clean"])
 
 
-def _reap(pid: int | None) -> str:
-    if not pid:
-        return "it died at its birth"
-    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    return f"exit {status}" if status >= 0 else f"signal {-status}"
+def _wait_for_inspector(line: Line) -> tuple[bytes, str]:
+    """Give its last word and how it ended; it ends in any case."""
+    pid = None
+    line.socket.settimeout(INSPECTION_LIMIT_S)
+    try:
+        pid = line.here()
+        said = line.socket.recv(16) if pid else b""
+    except TimeoutError:
+        raise LaunchError(
+            f"importing the components took longer than {INSPECTION_LIMIT_S:g} s: "
+            "does a module do its work when it is imported?"
+        ) from None
+    except ConnectionError:
+        said = b""
+    finally:
+        line.close()
+        how = exit_text(end_group(pid)) if pid else "it died at its birth"
+    return said, how

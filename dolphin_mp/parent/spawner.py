@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import socket
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 _CREDENTIALS = struct.Struct("iII")
 MAX_LINE = 4096
 START_LIMIT_S = 60.0
+CLOSE_LIMIT_S = 0.5
 
 
 class SpawnError(Exception):
@@ -32,8 +32,14 @@ class Line:
     socket: socket.socket
 
     def here(self) -> int | None:
-        """Give the pid of the process that reported, in the kernel's words; None if it died before."""
-        text, extra, _, _ = self.socket.recvmsg(MAX_LINE, socket.CMSG_SPACE(_CREDENTIALS.size))
+        """Give the pid of the process that reported, in the kernel's words; None if it died before.
+
+        Raises TimeoutError if the socket has a limit.
+        """
+        try:
+            text, extra, _, _ = self.socket.recvmsg(MAX_LINE, socket.CMSG_SPACE(_CREDENTIALS.size))
+        except ConnectionError:  # it died before it took its order
+            return None
         for _level, kind, data in extra:
             if text == b"here" and kind == socket.SCM_CREDENTIALS:
                 return int(_CREDENTIALS.unpack(data[: _CREDENTIALS.size])[0])
@@ -47,10 +53,16 @@ class Line:
 class Spawner:
     """Starts a zygote when there is none and has it fork.
 
+    Args:
+        environment: of the zygote.
+        streams: descriptors that it and its children get as stdout and stderr; None is the parent's own.
+
     Attributes: pid of the zygote, 0 without one.
     """
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(
+        self, environment: dict[str, str], streams: tuple[int | None, int | None] = (None, None)
+    ) -> None:
         # one BLAS thread: a forker must be single-threaded, and a component of its own is parallel enough
         self._environment = {
             **environment,
@@ -58,6 +70,7 @@ class Spawner:
             "OMP_NUM_THREADS": "1",
             "MKL_NUM_THREADS": "1",
         }
+        self._streams = streams
         self._orders: deque[tuple[bytes, list[int]]] = deque()
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -66,7 +79,7 @@ class Spawner:
     @property
     def pid(self) -> int:
         """The zygote's pid, 0 without one."""
-        return self._process.pid if self._process else 0
+        return self._process.pid if self._process is not None else 0
 
     def start(self) -> None:
         """Start a zygote; it takes orders at once and carries them out when it is up."""
@@ -78,6 +91,8 @@ class Spawner:
                 command,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
+                stdout=self._streams[0],
+                stderr=self._streams[1],
                 env=self._environment,
                 start_new_session=True,
             )
@@ -90,9 +105,17 @@ class Spawner:
         if self._preload:
             self._orders.appendleft((self._preload, []))
 
-    def preload(self, plan: Plan) -> None:
-        """Have this zygote, and each that follows it, import the components' modules."""
-        order = {"system": plan.name, "sys_path": plan.sys_path, "modules": plan.modules}
+    def preload(self, plan: Plan, *, trusted: bool) -> None:
+        """Have this zygote, and each that follows it, import the components' modules.
+
+        Trusted: a throwaway process has imported them and found no traces of that.
+        """
+        order = {
+            "system": plan.name,
+            "sys_path": plan.sys_path,
+            "modules": plan.modules,
+            "trusted": trusted,
+        }
         self._preload = json.dumps(order).encode()
         self._orders.append((self._preload, []))
         self.flush()
@@ -106,14 +129,16 @@ class Spawner:
             if self._control is None:
                 self.start()
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            memory = os.memfd_create("dolphin-mp", os.MFD_CLOEXEC)
         except OSError as error:
             raise SpawnError(f"can't make a process: {error.strerror}") from None
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        with open(memory, "wb", closefd=False) as file:
-            file.write(content)
-        os.lseek(memory, 0, os.SEEK_SET)
-        socket.send_fds(ours, [order], [memory])
+        try:
+            memory = _memory_file(content)
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+            socket.send_fds(ours, [order], [memory])
+        except OSError as error:
+            ours.close()
+            theirs.close()
+            raise SpawnError(f"can't make a process: {error.strerror}") from None
         self._orders.append((b"fork", [theirs.detach()]))
         self.flush()
         return Line(ours), memory
@@ -126,8 +151,8 @@ class Spawner:
                 socket.send_fds(self._control, [order], descriptors)
             except BlockingIOError:
                 return True
-            except OSError:  # it died; the lines of its unborn children end, and the next fork starts another
-                self.lost()
+            except OSError:  # it is dead, as `read` will say
+                self._drop_orders()
                 return False
             self._orders.popleft()
             _close(descriptors)
@@ -161,28 +186,50 @@ class Spawner:
             raise SpawnError("the zygote did not come up: does `python -c 'import numpy'` work?")
 
     def lost(self) -> None:
-        """Forget a dead zygote and what it was asked for."""
-        if self._control is not None:
-            self._control.close()
-            self._control = None
-        for _, descriptors in self._orders:
-            _close(descriptors)
-        self._orders.clear()
-        if self._process is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(0)
+        """Forget a zygote that hung up, and what it was asked for."""
+        process, self._process = self._process, None
+        self._hang_up()
+        if process is not None:
+            process.kill()
+            try:
+                process.wait(0)
+            except subprocess.TimeoutExpired:
+                process.returncode = -9  # it is reaped with the strangers
 
     def close(self) -> None:
         """Hang up; the zygote and parked processes end by themselves."""
-        process = self._process
-        self.lost()
+        process, self._process = self._process, None
+        self._hang_up()
         if process is not None:
             try:
-                process.wait(2)
-            except subprocess.TimeoutExpired:
+                process.wait(CLOSE_LIMIT_S)
+            except subprocess.TimeoutExpired:  # it is importing something
                 process.kill()
                 process.wait()
-            self._process = None
+
+    def _hang_up(self) -> None:
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        self._drop_orders()
+
+    def _drop_orders(self) -> None:
+        """Forget what was not sent; the lines of those unborn end."""
+        for _, descriptors in self._orders:
+            _close(descriptors)
+        self._orders.clear()
+
+
+def _memory_file(content: bytes) -> int:
+    memory = os.memfd_create("dolphin-mp", os.MFD_CLOEXEC)
+    try:
+        with open(memory, "wb", closefd=False) as file:
+            file.write(content)
+        os.lseek(memory, 0, os.SEEK_SET)
+    except BaseException:
+        os.close(memory)
+        raise
+    return memory
 
 
 def _close(descriptors: list[int]) -> None:

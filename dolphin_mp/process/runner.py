@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import traceback
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from dolphin_mp.component import Done, create_component
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from dolphin_mp.plan import ComponentPlan
     from dolphin_mp.process.notify import Notifier
 
-FAILED, TRY_AGAIN = 1, 75  # sysexits.h: EX_TEMPFAIL
+FAILED, TRY_AGAIN, TERMINATED = 1, 75, 143  # sysexits.h: EX_TEMPFAIL; a shell's word for SIGTERM
 
 
 class Terminated(SystemExit):
@@ -77,17 +78,21 @@ class Runner:
         """Be the component until it is asked to stop, is done or fails; sets `exit_code`."""
         try:
             self._board.take_row(self.row)
+        except ClaimedError as error:  # its row is another's to write
+            self._say_failed(str(error), TRY_AGAIN)
+            return
+        try:
             self._report("starting")
             self._live()
+            self._report("stopped")
         except Done:
             self._report("done")
             self._notifier.say(self.plan.name, self._part.incarnation, "done")
         except Terminated:
-            self.exit_code = 143
+            self.exit_code = TERMINATED
+            self._report("stopped", reason="terminated")
         except SystemExit as leave:
-            self.exit_code = leave.code if isinstance(leave.code, int) else int(leave.code is not None)
-        except (ClaimedError, SegmentMissingError) as error:
-            self._fail(str(error), TRY_AGAIN)
+            self._leave(leave.code)
         except BaseException as error:  # noqa: BLE001 - whatever ends a component ends its process, and is told
             traceback.print_exc()
             self._fail(_describe(error), FAILED)
@@ -99,13 +104,17 @@ class Runner:
             self._board.release_row(self.row)
 
     def _live(self) -> None:
+        try:
+            self._attach()
+        except (ClaimedError, SegmentMissingError) as error:
+            self._fail(str(error), TRY_AGAIN)
+            return
         component_class, options = load_component(self.plan)
-        self._attach()
         log = logging.getLogger(self.plan.name)
         component = create_component(
             component_class, name=self.plan.name, options=options, channels=self._channels, log=log, host=self
         )
-        self._step(component.setup)
+        component.setup()
         self._report("ready", ready_ns=_core.boottime_ns())
         self._notifier.say(self.plan.name, self._part.incarnation, "ready")
         try:
@@ -131,10 +140,23 @@ class Runner:
         for channel in self._channels.values():
             channel._set_doorbell(self.bell)
 
+    def _leave(self, code: object) -> None:
+        """End as `sys.exit` says: a number is the exit code, a text the reason of a failure."""
+        if code is None or code == 0:
+            self._report("stopped")
+        elif isinstance(code, int):
+            self.exit_code = code & 0xFF
+            self._report("failed", reason=f"exit {self.exit_code}")
+        else:
+            self._fail(str(code), FAILED)
+
     def _fail(self, reason: str, code: int) -> None:
+        self._report("failed", reason=reason)
+        self._say_failed(reason, code)
+
+    def _say_failed(self, reason: str, code: int) -> None:
         sys.stderr.write(f"{self.plan.name}: {reason}\n")
         self.exit_code = code
-        self._report("failed", reason=reason)
         self._notifier.say(self.plan.name, self._part.incarnation, "failed", reason)
 
     # stepping ---------------------------------------------------------------------------------------------
@@ -159,7 +181,7 @@ class Runner:
                 return
             newest = [channel.version for channel in triggers]
             wakes = wakes or newest != seen
-            is_stale = any(not _is_fresh(channel) for channel in required)
+            is_stale = any(_fresh_for(channel) <= 0 for channel in required)
             if is_stale and (wakes or not was_stale):
                 self._step(component.on_stale)
             elif wakes and not is_stale:
@@ -200,8 +222,8 @@ class Runner:
             return
         limits = [(deadline - time.monotonic_ns()) * 1e-9] if deadline >= 0 else []
         if not was_stale:
-            limits += [left for channel in required if (left := _fresh_for(channel)) is not None]
-        wait_any(list(zip(triggers, seen, strict=True)), min(limits) if limits else None)
+            limits += [left for channel in required if (left := _fresh_for(channel)) < inf]
+        wait_any(list(zip(triggers, seen, strict=True)), max(0.0, min(limits)) if limits else None)
 
     def _step(self, work: Callable[[], Any]) -> None:
         words = self._words
@@ -258,17 +280,15 @@ class Runner:
             self._cell.write(pack_component(self._part))
 
 
-def _is_fresh(channel: Channel) -> bool:
-    left = _fresh_for(channel)
-    return channel.version > 0 and (left is None or left > 0)
-
-
-def _fresh_for(channel: Channel) -> float | None:
-    """Give for how many seconds the newest record is still fresh; None where nobody said what stale is."""
+def _fresh_for(channel: Channel) -> float:
+    """Give for how many seconds the newest record stays fresh: for ever where nobody said what stale is."""
+    if channel.version == 0:
+        return 0.0
+    if not channel.stale_after_ns:
+        return inf
     newest = channel._peek()
-    if not channel.stale_after_ns or newest is None:
-        return None
-    return float((newest[2] + channel.stale_after_ns - _core.boottime_ns()) * 1e-9)
+    written_ns = newest[2] if newest is not None else _core.boottime_ns()  # overwritten at this very moment
+    return float((written_ns + channel.stale_after_ns - _core.boottime_ns()) * 1e-9)
 
 
 def _describe(error: BaseException) -> str:

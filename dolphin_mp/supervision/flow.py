@@ -110,14 +110,11 @@ class Gates:
         return tuple(self._blockers[process])
 
     def prove(self, component: str) -> Names:
-        """Note that a component is proven; give the processes that waited for it and now for nothing."""
-        freed: list[str] = []
-        for process in self._gates[component]:
-            waits = self._blockers[process]
-            if component in waits:
-                del waits[component]
-                freed += [process] * (not waits)
-        return tuple(freed)
+        """Note that a component is proven; give the processes that waited for it until now."""
+        waiting = tuple(p for p in self._gates[component] if component in self._blockers[p])
+        for process in waiting:
+            del self._blockers[process][component]
+        return waiting
 
 
 class Ebb:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dolphin_mp.life import Life, Phase
-from dolphin_mp.vocabulary import ComponentStatus, Report, State
+from dolphin_mp.supervision.life import Life, Phase
+from dolphin_mp.supervision.vocabulary import ComponentStatus, Report, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,6 +20,10 @@ class Ledger:
     def rows(self) -> dict[str, ComponentStatus]:
         """Give all rows, in the order of the plan."""
         return dict(self._rows)
+
+    def row(self, component: str) -> ComponentStatus:
+        """Give the row of one component."""
+        return self._rows[component]
 
     def enter(self, life: Life, blockers: Mapping[str, State], now: float) -> list[Report]:
         """Bring the rows of a process' members up to date; give a report of each that looks different.

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from dolphin_mp.vocabulary import State
+from dolphin_mp.supervision.vocabulary import State
 
 if TYPE_CHECKING:
-    from dolphin_mp.policy import Unit
+    from dolphin_mp.supervision.policy import Unit
 
 
 class Phase(Enum):

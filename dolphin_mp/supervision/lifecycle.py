@@ -22,8 +22,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dolphin_mp import policy
-from dolphin_mp.life import (
+from dolphin_mp.supervision import policy
+from dolphin_mp.supervision.life import (
     GOING,
     OVER,
     RESTING,
@@ -36,8 +36,8 @@ from dolphin_mp.life import (
     ShutdownBegan,
     Then,
 )
-from dolphin_mp.policy import Verdict
-from dolphin_mp.vocabulary import (
+from dolphin_mp.supervision.policy import Verdict
+from dolphin_mp.supervision.vocabulary import (
     Action,
     Ask,
     BecameDone,

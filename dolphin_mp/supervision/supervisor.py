@@ -20,10 +20,10 @@ from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from dolphin_mp import lifecycle
-from dolphin_mp.flow import Ebb, Gates, flow_of, members_of
-from dolphin_mp.ledger import Ledger
-from dolphin_mp.life import (
+from dolphin_mp.supervision import lifecycle
+from dolphin_mp.supervision.flow import Ebb, Gates, flow_of, members_of
+from dolphin_mp.supervision.ledger import Ledger
+from dolphin_mp.supervision.life import (
     GOING,
     OVER,
     RUNNING,
@@ -34,8 +34,8 @@ from dolphin_mp.life import (
     ReadersLeft,
     ShutdownBegan,
 )
-from dolphin_mp.policy import unit_of
-from dolphin_mp.vocabulary import (
+from dolphin_mp.supervision.policy import unit_of
+from dolphin_mp.supervision.vocabulary import (
     Action,
     Ask,
     BecameDone,
@@ -63,7 +63,7 @@ from dolphin_mp.vocabulary import (
 
 if TYPE_CHECKING:
     from dolphin_mp.plan import Plan
-    from dolphin_mp.vocabulary import Command, ComponentEvent, ProcessEvent
+    from dolphin_mp.supervision.vocabulary import Command, ComponentEvent, ProcessEvent
 
 __all__ = [
     "Action",
@@ -136,6 +136,10 @@ class Supervisor:
         """Give what is seen of every component now."""
         return self._ledger.rows()
 
+    def row(self, component: str) -> ComponentStatus:
+        """Give what is seen of one component now."""
+        return self._ledger.row(component)
+
     def handle(self, event: Event, now: float) -> list[Action]:
         """Give what to do about an event: commands first, then reports, `Finish` last.
 
@@ -207,17 +211,16 @@ class Supervisor:
         return actions
 
     def _consequences(self, process: str, old: Life, life: Life) -> None:
-        entered = life.phase is not old.phase
-        proven = _proven(life) - _proven(old)
-        if entered or proven:  # what readers wait for looks different
-            self._touched.update(dict.fromkeys(self._flow.readers[process]))
-        for member in life.unit.members if proven else ():
-            for freed in self._gates.prove(member) if member in proven else ():
-                self._admit_if_free(freed)
-        if entered:
+        proven = _proven(life)
+        for member in life.unit.members:
+            for reader in self._gates.prove(member) if member in proven else ():
+                self._admit_if_free(reader)
+                self._touched[reader] = None
+        if life.phase is not old.phase:
+            self._touched.update(dict.fromkeys(self._flow.readers[process]))  # they may wait for it
             self._admit_if_free(process)
-        if entered and life.phase is Phase.FAILED:
-            self._on_failed(process, life)
+            if life.phase is Phase.FAILED:
+                self._on_failed(process, life)
         if self._stage is Stage.CLOSING and life.phase not in RUNNING | GOING:
             self._queue.extend((producer, ReadersLeft()) for producer in self._ebb.went_down(process))
 

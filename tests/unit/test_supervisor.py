@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dolphin_mp.plan import BackoffPlan, ComponentPlan, InputPlan, Plan
-from dolphin_mp.supervisor import (
+from dolphin_mp.supervision.supervisor import (
     Action,
     Ask,
     BecameDone,
@@ -163,6 +163,13 @@ def test_a_word_of_readiness_may_overtake_the_news_of_the_spawn() -> None:
     drive(s, [(1, Spawned("ob", 1, 7))])
     assert states(s)["ob"] == "ready"
     assert s.rows()["ob"].pid == 7
+
+
+def test_readiness_is_not_inherited() -> None:
+    s = system(component("ob"))
+    drive(s, [(0, Launched()), *up("ob"), (1, Exited("ob", 1, 1)), (1, Spawned("ob", 2, 8))])
+    assert states(s) == {"ob": "starting"}
+    assert s.deadline == 31
 
 
 def test_one_that_is_not_ready_in_time_is_killed_and_started_anew() -> None:
@@ -710,7 +717,8 @@ def test_processes_that_wait_for_each_other_start_and_stop_all_the_same() -> Non
 def test_a_row_says_since_when_and_as_which_process() -> None:
     s = system(component("ob"))
     drive(s, [(1, Launched()), (2, Spawned("ob", 1, 77)), (3, BecameReady("ob", 1))])
-    row = s.rows()["ob"]
+    row = s.row("ob")
+    assert row == s.rows()["ob"]
     assert (row.state, row.pid, row.since, row.incarnation) == (State.READY, 77, 3, 1)
     drive(s, [(4, StopRequested("ob")), (5, Exited("ob", 1, 0)), (6, StopRequested("ob"))])
     row = s.rows()["ob"]

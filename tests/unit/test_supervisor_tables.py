@@ -6,11 +6,19 @@ from collections import Counter
 
 import pytest
 
-from dolphin_mp import lifecycle, supervisor
-from dolphin_mp.life import GOING, OVER, RESTING, RUNNING, STATE_OF, Life, Phase
 from dolphin_mp.plan import ComponentPlan
-from dolphin_mp.policy import unit_of
-from dolphin_mp.vocabulary import BecameReady, Exited, InvalidTransition, Spawned, SpawnFailed, State, Ticked
+from dolphin_mp.supervision import lifecycle, supervisor
+from dolphin_mp.supervision.life import GOING, OVER, RESTING, RUNNING, STATE_OF, Life, Phase
+from dolphin_mp.supervision.policy import unit_of
+from dolphin_mp.supervision.vocabulary import (
+    BecameReady,
+    Exited,
+    InvalidTransition,
+    Spawned,
+    SpawnFailed,
+    State,
+    Ticked,
+)
 
 LIFE = Life(unit_of([ComponentPlan("ob", "x:X", "ob", b"")]))
 

@@ -1,0 +1,209 @@
+"""A system's processes: asked of the zygote, watched by their pidfds, killed, reaped."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dolphin_mp.parent.spawner import Line, Spawner, SpawnError
+from dolphin_mp.supervision.vocabulary import Exited, Spawned, SpawnFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dolphin_mp.parent.poller import Poller
+    from dolphin_mp.process.assignment import Assignment
+
+
+@dataclass
+class Child:
+    """A forked process: its line until it has reported, then its pid and pidfd."""
+
+    process: str
+    incarnation: int
+    members: tuple[str, ...]
+    line: Line | None
+    pid: int = 0
+    pidfd: int = -1
+    reason: str = ""
+
+
+class Children:
+    """The processes that live, at most one of a name.
+
+    Args:
+        spawner: makes them.
+        poller: tells of births and deaths.
+        handle: takes each event.
+        hear: takes what components have said until now; called before a death is told.
+        tell: publishes an event for people.
+    """
+
+    def __init__(
+        self,
+        spawner: Spawner,
+        poller: Poller,
+        handle: Callable[[Spawned | SpawnFailed | Exited], None],
+        hear: Callable[[], None],
+        tell: Callable[[dict[str, Any]], None],
+    ) -> None:
+        self._spawner = spawner
+        self._poller = poller
+        self._handle = handle
+        self._hear = hear
+        self._tell = tell
+        self._children: dict[str, Child] = {}
+        self._zygote_fd = -1
+        self.watch_zygote()
+
+    def members(self, process: str) -> tuple[str, ...]:
+        """Give the components in a process."""
+        child = self._children.get(process)
+        return child.members if child else ()
+
+    def blame(self, process: str, incarnation: int, reason: str) -> None:
+        """Note why a process is about to end, in its own words."""
+        child = self._children.get(process)
+        if child is not None and child.incarnation == incarnation:
+            child.reason = reason
+
+    # birth --------------------------------------------------------------------------------------------------
+
+    def spawn(self, assignment: Assignment) -> None:
+        """Ask for a process; `Spawned` or `SpawnFailed` follows."""
+        process, incarnation = assignment.process, assignment.incarnation
+        try:
+            line, memory = self._spawner.fork(b"run", assignment.to_json())
+        except SpawnError as error:
+            self._handle(SpawnFailed(process, incarnation, str(error)))
+            return
+        os.close(memory)
+        child = Child(process, incarnation, tuple(member.name for member in assignment.members), line)
+        self._children[process] = child
+        self._poller.add(line.socket.fileno(), lambda: self._reported(child))
+        self.watch_zygote()
+
+    def _reported(self, child: Child) -> None:
+        """A forked process has said who it is, or died before it could."""
+        if child.line is None:
+            return
+        pid = child.line.here()
+        self._forget_line(child)
+        if pid is None:
+            del self._children[child.process]
+            self._handle(SpawnFailed(child.process, child.incarnation, "it died at its birth"))
+            return
+        try:
+            child.pid, child.pidfd = pid, os.pidfd_open(pid)
+        except OSError as error:  # no descriptor is left
+            del self._children[child.process]
+            os.kill(pid, signal.SIGKILL)
+            self._handle(SpawnFailed(child.process, child.incarnation, f"can't watch it: {error.strerror}"))
+            return
+        self._poller.add(child.pidfd, lambda: self._died(child))
+        self._handle(Spawned(child.process, child.incarnation, pid))
+
+    # death --------------------------------------------------------------------------------------------------
+
+    def signal(self, process: str, number: int) -> None:
+        """Send a signal, if the process lives."""
+        child = self._children.get(process)
+        if child is not None and child.pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(child.pidfd, number)
+
+    def kill(self, process: str) -> None:
+        """Kill the process and its group."""
+        child = self._children.get(process)
+        if child is not None and child.pid:
+            self.signal(process, signal.SIGKILL)
+            _kill_group(child.pid)
+
+    def _died(self, child: Child) -> None:
+        """The kernel says that a child is dead: end its group, then reap it, then say so."""
+        _kill_group(child.pid)  # before its pid can be another's
+        found = os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED | os.WNOHANG)
+        if found is None:
+            return
+        self._hear()
+        self._forget(child)
+        del self._children[child.process]
+        code = found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
+        self._handle(Exited(child.process, child.incarnation, code, child.reason))
+
+    def reap(self) -> None:
+        """Reap whoever became ours as their subreaper; our own children go the way of their pidfds."""
+        while True:
+            try:
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if found is None:
+                return
+            self._look_for_reports()
+            own = next((child for child in self._children.values() if child.pid == found.si_pid), None)
+            if own is not None:
+                self._died(own)
+            elif found.si_pid == self._spawner.pid:
+                self._zygote_died()
+            else:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(found.si_pid, os.WNOHANG)
+
+    def _look_for_reports(self) -> None:
+        """Hear of births first: a process may be dead before its report was read."""
+        for child in list(self._children.values()):
+            if child.line is not None and select.select([child.line.socket], [], [], 0)[0]:
+                self._reported(child)
+
+    def _forget(self, child: Child) -> None:
+        self._forget_line(child)
+        if child.pidfd >= 0:
+            self._poller.remove(child.pidfd)
+            os.close(child.pidfd)
+            child.pidfd = -1
+
+    def _forget_line(self, child: Child) -> None:
+        if child.line is not None:
+            self._poller.remove(child.line.socket.fileno())
+            child.line.close()
+            child.line = None
+
+    def close(self) -> None:
+        """Let go of all; the zygote and parked processes end by themselves."""
+        for child in self._children.values():
+            self._forget(child)
+        self._spawner.close()
+
+    # the zygote ---------------------------------------------------------------------------------------------
+
+    def watch_zygote(self) -> None:
+        """Listen to the present zygote; a new one is started by the next spawn, if it died."""
+        fd = self._spawner.fileno()
+        if fd != self._zygote_fd:
+            self._zygote_fd = fd
+            if fd >= 0:
+                self._poller.add(fd, self._zygote_spoke)
+        if fd >= 0:
+            self._poller.want_room(fd, wanted=self._spawner.flush())
+
+    def _zygote_spoke(self) -> None:
+        if self._spawner.read():
+            self.watch_zygote()
+        else:
+            self._zygote_died()
+
+    def _zygote_died(self) -> None:
+        self._poller.remove(self._zygote_fd)
+        self._zygote_fd = -1
+        self._spawner.lost()
+        self._tell({"event": "zygote", "reason": "the zygote died; the next start brings another"})
+
+
+def _kill_group(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
