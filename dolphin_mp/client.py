@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import os
+import time
 from typing import TYPE_CHECKING, Any, Self
 
 from dolphin_mp.paths import base_folder, board_name, runtime_folder, segment_name
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     from dolphin_mp.system import System
 
 DEFAULT_TIMEOUT_S = 30.0
+ENDED_WITHIN_S = 5.0  # a parent that has said goodbye
+LAST_WORD_MS = 500  # what a dead parent sent may still be on its way through libzmq
 
 
 class ClientError(Exception):
@@ -151,25 +156,52 @@ class Client:
         """
         import zmq
 
-        if not self._board.parent_alive:
-            raise NotRunningError(f"the parent of {self.system!r} is dead; `dolphin-mp launch` or `shutdown`")
-        socket = self._connected()
-        self._next_id += 1
-        text = json.dumps({"v": 1, "id": self._next_id, "command": command, "args": args})
+        watch = self._watch_parent()
         try:
-            socket.send(text.encode())
-            while socket.poll(round(timeout_s * 1000)):
-                answer = json.loads(socket.recv())
-                if answer.get("id") == self._next_id:
-                    return _result(answer)
+            self._next_id += 1
+            text = json.dumps({"v": 1, "id": self._next_id, "command": command, "args": args})
+            self._connected().send(text.encode())
+            answer = self._answer(watch, time.monotonic() + timeout_s)
         except zmq.ZMQError as error:
             raise NotRunningError(f"the control socket of {self.system!r} fails: {error}") from None
-        raise ClientError(
-            "timeout", f"{command} was not answered within {timeout_s:g} s; see `dolphin-mp status`"
-        )
+        finally:
+            os.close(watch)
+        if answer is None:
+            raise ClientError(
+                "timeout", f"{command} was not answered within {timeout_s:g} s; see `dolphin-mp status`"
+            )
+        return _result(answer)
+
+    def _watch_parent(self) -> int:
+        """Give a descriptor that tells of the parent's death."""
+        watch = -1
+        with contextlib.suppress(ProcessLookupError):
+            watch = os.pidfd_open(self._board.parent_pid)
+        if watch < 0 or not self._board.parent_alive:
+            raise NotRunningError(f"the parent of {self.system!r} is dead; `dolphin-mp launch` or `shutdown`")
+        return watch
+
+    def _answer(self, watch: int, limit: float) -> dict[str, Any] | None:
+        """Give the answer to the last request; None when time is up."""
+        import zmq
+
+        socket = self._connected()
+        poller = zmq.Poller()
+        poller.register(socket, zmq.POLLIN)
+        poller.register(watch, zmq.POLLIN)
+        while ready := poller.poll(math.ceil(max(0.0, limit - time.monotonic()) * 1000)):
+            if all(found is not socket for found, _ in ready) and not socket.poll(LAST_WORD_MS):
+                raise NotRunningError(f"the parent of {self.system!r} died before it answered")
+            answer: dict[str, Any] = json.loads(socket.recv())
+            if answer.get("id") == self._next_id:
+                return answer
+        return None
 
     def events(self, timeout_s: float | None = None) -> Iterator[dict[str, Any]]:
-        """Give the system's events as they happen, until none came for `timeout_s` seconds."""
+        """Give the system's events as they happen, until none came for `timeout_s` seconds.
+
+        The first is mostly a ``hello``; whichever it is, from then on none is missed: docs/protocol.md.
+        """
         import zmq
 
         socket = self._zmq().socket(zmq.SUB)
@@ -203,7 +235,9 @@ class Client:
         """Hang up; a client that launched its system ends it first."""
         try:
             if self._owns and self._board.parent_alive:
+                pid = self._board.parent_pid
                 self.shutdown()
+                _wait_ended(pid)
         finally:
             self._owns = False
             for channel in self._channels.values():
@@ -219,6 +253,12 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _wait_ended(pid: int) -> None:
+    from dolphin_mp.parent.detached import wait_ended
+
+    wait_ended(pid, ENDED_WITHIN_S)
 
 
 def _result(answer: dict[str, Any]) -> Any:

@@ -8,13 +8,14 @@ TYPE_CHECKING = False  # this module is on the way of a command that has few mil
 if TYPE_CHECKING:
     from typing import Any
 
-    from dolphin_mp.ipc.board import Board, Row
+    from dolphin_mp.ipc.board import Board, ParentPart, Row
 
 ALL_WELL, TROUBLED, NOTHING_LIVES = 0, 1, 3
 TROUBLE = frozenset({"failed", "backoff"})
 _PHASES_OF_THE_LIVING = {"starting": "starting", "ready": "ready", "stopping": "stopping"}
 _ENDS = frozenset({"stopped", "done", "failed"})
-_FAIR_ENDS = frozenset({"done", "failed"})
+_ENDED = _ENDS | {"backoff"}
+_FAIR_ENDS = frozenset({"stopped", "done", "failed"})
 
 
 class Seen(NamedTuple):
@@ -70,8 +71,12 @@ def component_status(row: Row, now_ns: int, *, supervised: bool) -> dict[str, An
         "missed": its.missed if its else 0,
         "state_age_s": _age_s(mine.since_ns, now_ns) if mine else None,
         "step_age_s": _age_s(begun_ns, now_ns),
-        "exit_code": mine.exit_code if mine and mine.incarnation else None,
+        "exit_code": mine.exit_code if mine and _has_ended_once(mine) else None,
     }
+
+
+def _has_ended_once(mine: ParentPart) -> bool:
+    return mine.incarnation > 1 or (mine.incarnation == 1 and mine.state in _ENDED)
 
 
 def _seen_by_parent(row: Row) -> Seen:
@@ -95,7 +100,7 @@ def _seen_alone(row: Row) -> Seen:
         return Seen(row.parent.state, row.parent.reason)
     if phase in _FAIR_ENDS and row.component is not None and _is_current(row):
         return Seen(phase, row.component.reason)
-    if row.parent is None and row.component is None:
+    if row.pid == 0 and (row.parent is None or row.parent.incarnation == 0):
         return Seen("waiting", "never started")
     return Seen("failed", "died while no parent lived")
 

@@ -13,9 +13,9 @@ never a pid. Times are CLOCK_BOOTTIME in ns. Nothing here needs numpy.
 
 from __future__ import annotations
 
-import mmap
 import os
 import struct
+from functools import lru_cache
 from typing import NamedTuple
 
 from dolphin_mp.ipc import _core, folder, lock
@@ -23,7 +23,7 @@ from dolphin_mp.ipc.errors import ClaimedError, SegmentExistsError, SegmentInval
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Self
+    from typing import Self
 
 MAGIC = b"DOLPHINB"
 LAYOUT = 1
@@ -36,6 +36,7 @@ LOCK_PARENT, LOCK_USERS, LOCK_ROWS = 0, 1, 16
 _HEADER = struct.Struct("<8sIIQQII")  # magic, layout, header size, size, instance, rows, row size
 _USED, _PARENT, _SYSTEM = 64, 128, 192  # u32 rows in use; u64 pid, start, launched_ns; 64 bytes of text
 _HEAD = struct.Struct("<IIQ48s")
+_NAMES = struct.Struct(f"<16x48s{ROW_SIZE - 64}x")
 _WORDS, _BELL, _PARENT_CELL, _COMPONENT_CELL = 128, 64, 192, 528
 _PARENT_PART = struct.Struct("<16sQQqii112s")
 _COMPONENT_PART = struct.Struct("<16sQdQqQq96s")
@@ -97,10 +98,10 @@ class Board:
     def __init__(self, name: str, fd: int) -> None:
         self.name = name
         self._fd = fd
-        self._memory = mmap.mmap(fd, SIZE)
+        # not mmap.mmap: its copy of the descriptor would keep our locks, in a forked child as well
+        self._memory = memoryview(_core.Memory(fd, SIZE, True))
         self._is_parent = False
         self._generation = _core.generation()
-        _core.guard(fd)
 
     @classmethod
     def create(cls, name: str, system: str) -> Self:
@@ -125,7 +126,7 @@ class Board:
         elif os.fstat(fd).st_size < SIZE:
             fault = f"it is truncated: {os.fstat(fd).st_size} of {SIZE} bytes"
         if fault:
-            os.close(fd)
+            folder.shut(fd)
             raise SegmentInvalidError(name, fault)
         return cls(name, fd)
 
@@ -138,8 +139,7 @@ class Board:
             return
         if unlink:
             folder.remove_name(self.name, fd)
-        _core.unguard(fd)
-        os.close(fd)
+        folder.shut(fd)
 
     # the parent ----------------------------------------------------------------------------------------
 
@@ -211,8 +211,10 @@ class Board:
 
     def find(self, name: str) -> int | None:
         """Give the row of that name, or None."""
-        for index in range(self.used):
-            if self._name(index) == name:
+        wanted = name.encode().ljust(48, b"\0")
+        rows = self._memory[PAGE : PAGE + self.used * ROW_SIZE]
+        for index, (found,) in enumerate(_NAMES.iter_unpack(rows)):
+            if found == wanted:
                 return index
         return None
 
@@ -239,7 +241,7 @@ class Board:
     def words(self, index: int) -> memoryview:
         """Give the component's three words: beats, end of the last step, begin of the present one."""
         at = self._at(index) + _WORDS
-        return memoryview(self._memory)[at : at + 24].cast("Q")
+        return self._memory[at : at + 24].cast("Q")
 
     def parent_cell(self, index: int) -> _core.Cell:
         """Give the parent's part of a row, to write `pack_parent` into."""
@@ -265,8 +267,8 @@ class Board:
             beats,
             last_step_ns,
             step_begun_ns,
-            ParentPart(*_texts(_PARENT_PART.unpack(mine))) if mine else None,
-            ComponentPart(*_texts(_COMPONENT_PART.unpack(its))) if its else None,
+            unpack_parent(mine) if mine else None,
+            unpack_component(its) if its else None,
         )
 
     def _at(self, index: int) -> int:
@@ -276,7 +278,7 @@ class Board:
 
     def _head(self, index: int) -> tuple[int, int, int, str]:
         pid, group, start, name = _HEAD.unpack_from(self._memory, self._at(index))
-        return pid, group, start, name.rstrip(b"\0").decode(errors="replace")
+        return pid, group, start, _text(name)
 
     def _name(self, index: int) -> str:
         return self._head(index)[3]
@@ -303,5 +305,19 @@ def pack_component(part: ComponentPart) -> bytes:
     return _COMPONENT_PART.pack(part.phase.encode(), *numbers, text)
 
 
-def _texts(values: tuple[Any, ...]) -> list[Any]:
-    return [v.rstrip(b"\0").decode(errors="replace") if isinstance(v, bytes) else v for v in values]
+@lru_cache(ROWS)  # who reads all rows often finds most parts as they were: a quarter of the time
+def unpack_parent(data: bytes) -> ParentPart:
+    """Undo `pack_parent`."""
+    state, *numbers, reason = _PARENT_PART.unpack(data)
+    return ParentPart._make((_text(state), *numbers, _text(reason)))
+
+
+@lru_cache(ROWS)
+def unpack_component(data: bytes) -> ComponentPart:
+    """Undo `pack_component`."""
+    phase, *numbers, reason = _COMPONENT_PART.unpack(data)
+    return ComponentPart._make((_text(phase), *numbers, _text(reason)))
+
+
+def _text(padded: bytes) -> str:
+    return str(padded.rstrip(b"\0"), "utf-8", "replace")

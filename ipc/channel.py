@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import mmap
+import operator
 import os
 import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -14,20 +14,21 @@ from dolphin_mp.ipc import _core, layout, lock
 from dolphin_mp.ipc.errors import (
     BusyError,
     ClaimedError,
-    ClosedError,
     MismatchError,
     NoRecordError,
-    OverrunError,
     ReplacedError,
     SegmentInvalidError,
 )
-from dolphin_mp.ipc.segment import LOCK_WRITER, Segment, new_header
-from dolphin_mp.ipc.watch import death_watch
+from dolphin_mp.ipc.fill import fill
+from dolphin_mp.ipc.folder import LOCK_WRITER
+from dolphin_mp.ipc.segment import Segment, new_header
+from dolphin_mp.ipc.watch import death_watch, open_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from dolphin_mp.ipc._core import Record
+    from dolphin_mp.ipc.segment import Header
 
 _core.look_inside(np.zeros((2, 3)))
 
@@ -50,23 +51,19 @@ class Channel(_core.Ring):
     def __init__(self, segment: Segment) -> None:
         self._segment = segment
         self._cursor = 0
-        self._pidfd = -1
-        self._scratch: np.ndarray[Any, Any] | None = None
-        self.may_spin = len(os.sched_getaffinity(0)) > 1
+        self._pidfds: list[int] = []  # of the watched writer, one or none; the finalizer knows this list
+        self.may_spin = (os.cpu_count() or 1) > 1
         header = segment.header
+        self._finalizer = weakref.finalize(self, _abandon, segment, self._pidfds)
         try:
-            dtype = layout.dtype_from_description(header.dtype)
-            if (
-                dtype.itemsize * int(np.prod(header.shape, dtype=object)) != header.record_size
-                or dtype.hasobject
-            ):
-                raise ValueError("its size is not the record's")  # noqa: TRY301
+            self._dtype_and_shape = (_record_dtype(header), header.shape)
+            self._map_segment(writable=False)
         except ValueError as error:
-            segment.close(unlink=False)
+            self._finalizer()
             raise SegmentInvalidError(segment.name, f"its dtype is corrupted: {error}") from None
-        self._dtype_and_shape = (dtype, header.shape)
-        self._map_segment(writable=False)
-        self._finalizer = weakref.finalize(self, segment.close, unlink=False)
+        except BaseException:
+            self._finalizer()
+            raise
 
     @classmethod
     def create(cls, name: str, dtype: Any, shape: int | Sequence[int] = (), keep: int = 8) -> Self:
@@ -85,9 +82,15 @@ class Channel(_core.Ring):
             TypeError, ValueError: no such dtype, shape, keep or name can be.
         """
         kind = np.dtype(dtype)
-        sizes = (int(shape),) if isinstance(shape, (int, np.integer)) else tuple(int(n) for n in shape)
+        sizes = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+        sizes = tuple(operator.index(n) for n in sizes)
+        if kind.subdtype is not None:  # numpy knows no array of it: its shape becomes the array's
+            kind, sizes = kind.base, sizes + kind.shape
+        description = layout.describe_dtype(kind)
+        if layout.dtype_from_description(description) != kind:
+            raise TypeError(f"dtype {kind} can't be described to others: it has titles or is no numpy dtype")
         record_size = kind.itemsize * int(np.prod(sizes, dtype=object))
-        header = new_header(layout.describe_dtype(kind), sizes, record_size, keep)
+        header = new_header(description, sizes, record_size, operator.index(keep))
         return cls(Segment.create(name, header))
 
     @classmethod
@@ -98,14 +101,13 @@ class Channel(_core.Ring):
     def _map_segment(self, *, writable: bool) -> None:
         header = self._segment.header
         dtype, shape = self._dtype_and_shape
-        self._head = mmap.mmap(self._segment.fd, layout.PAGE)
+        head = _core.Memory(self._segment.fd, layout.PAGE, True)
         # a reader's wild store can't reach the records: only the header page is writable to it
-        access = mmap.PROT_READ | mmap.PROT_WRITE if writable else mmap.PROT_READ
-        self._data = mmap.mmap(self._segment.fd, header.segment_size, mmap.MAP_SHARED, access)
+        data = _core.Memory(self._segment.fd, header.segment_size, writable)
         self._map(
             self._segment.name,
-            self._head,
-            self._data,
+            head,
+            data,
             header.header_size,
             header.slot_stride,
             header.slot_count,
@@ -116,6 +118,7 @@ class Channel(_core.Ring):
             np.ndarray,
             writable,
         )
+        self._data = memoryview(data)
 
     # lifetime ------------------------------------------------------------------------------------------
 
@@ -137,8 +140,7 @@ class Channel(_core.Ring):
     @property
     def writer_alive(self) -> bool:
         """Whether a living handle holds the claim: the kernel's word."""
-        if self._segment.fd < 0:
-            raise ClosedError(self._segment.name)
+        self._check_usable()
         return self._claimed or self._segment.writer_alive()
 
     _claimed = False
@@ -148,12 +150,16 @@ class Channel(_core.Ring):
 
         Raises ClaimedError naming the holder while another living handle is the writer.
         """
-        if self._claimed:
+        if self._claimed and self._is_writer:
             return int(self.epoch)
         self._check_not_replaced()
+        self._check_idle()
         if not lock.try_lock(self._segment.fd, LOCK_WRITER):
-            raise ClaimedError(self.name, lock.describe_process(self.writer_pid))
+            pid = self.writer_pid
+            self._check_not_replaced()  # its replacement holds the lock
+            raise ClaimedError(self.name, lock.describe_process(pid) if pid else "a handle about to let go")
         try:
+            self._check_not_replaced()
             self._map_segment(writable=True)
             epoch = self._begin_claim(os.getpid(), lock.start_time(os.getpid()))
         except BaseException:
@@ -163,31 +169,29 @@ class Channel(_core.Ring):
         return int(epoch)
 
     def release(self) -> None:
-        """Stop being the writer; the records stay."""
+        """Stop being the writer; the records stay. Raises BusyError in the midst of a record."""
         if self._claimed:
+            epoch = self._end_claim()
             self._claimed = False
-            self._end_claim()
-            lock.unlock(self._segment.fd, LOCK_WRITER)
+            if self._segment.is_open:
+                lock.unlock(self._segment.fd, LOCK_WRITER)
+            self._tell_release(epoch)
 
     def close(self, *, unlink: bool | None = None) -> None:
         """Let go of the channel; by default the owner unlinks the segment, anyone else never does.
 
-        Views that are still alive keep the memory mapped. Closing twice does nothing.
+        Views that are still alive keep the memory mapped. Closing twice does nothing, nor does closing in a
+        forked child. Raises BusyError while another thread is inside, or in the midst of `writing`.
         """
-        if self._segment.fd < 0 or self._generation_differs():
-            self._segment.fd = -1
+        if self._segment.fd < 0 or self._segment.is_foreign:
             return
+        self._check_idle()
         self.release()
         self._unmap()
-        self._unwatch()
-        for mapping in (self._head, self._data):
-            with contextlib.suppress(BufferError):  # a view is alive: the memory goes with the last one
-                mapping.close()
+        del self._data
+        _unwatch(self._pidfds)
         self._finalizer.detach()
         self._segment.close(unlink=unlink)
-
-    def _generation_differs(self) -> bool:
-        return self._segment._generation != _core.generation()
 
     def __enter__(self) -> Self:
         return self
@@ -239,36 +243,26 @@ class Channel(_core.Ring):
                 if names
             ]
             raise MismatchError(self.name, f"all fields, no others: {'; '.join(parts)}")
-        if self._scratch is None:
-            self._scratch = np.zeros(shape, dtype)
+        record = np.zeros(shape, dtype)
         for name, value in fields.items():
-            self._fill(self._scratch[name], value, name)
-        return self._scratch
+            self._fill(record[name], value, name)
+        return record
 
     def _fill(self, target: np.ndarray[Any, Any], value: Any, what: str) -> None:
-        if target.dtype.kind == "S":
-            value = np.char.encode(value, "utf-8") if np.asarray(value).dtype.kind == "U" else value
-            if np.asarray(value).dtype.itemsize > target.dtype.itemsize:
-                raise MismatchError(
-                    self.name, f"{what}: {value!r} has more than {target.dtype.itemsize} bytes"
-                )
         try:
-            if target.dtype.names is None:
-                np.copyto(target, value, casting="same_kind")
-            else:
-                target[...] = value
-        except (TypeError, ValueError, OverflowError) as error:
+            fill(target, value)
+        except (TypeError, ValueError, ArithmeticError) as error:
             raise MismatchError(self.name, f"{what}: {error}") from None
 
     def _conform(self, value: Any) -> np.ndarray[Any, Any]:
         """Give a contiguous array of what is one in all but form; raises MismatchError for anything else."""
         dtype, shape = self._dtype_and_shape
-        if isinstance(value, (np.ndarray, np.generic)):
+        if isinstance(value, (np.ndarray, np.void)):
             if value.dtype != dtype or value.shape != shape:
                 fault = f"dtype {value.dtype}, shape {value.shape}; the channel's are {dtype}, {shape}"
                 raise MismatchError(self.name, fault)
             return np.array(value, dtype=dtype, order="C", copy=True)
-        if shape == () and isinstance(value, (bool, int, float, complex, bytes, str, tuple)):
+        if shape == () and isinstance(value, (bool, int, float, complex, bytes, str, tuple, np.generic)):
             array: np.ndarray[Any, Any] = np.zeros(shape, dtype)
             self._fill(array, value, "record")
             return array
@@ -287,6 +281,10 @@ class Channel(_core.Ring):
         newest = self.version
         if version < 0 or version > newest:
             raise ValueError(f"{self.name!r}: version {version} asked, the newest is {newest}")
+        return self._between(version, newest)
+
+    def _between(self, version: int, newest: int) -> Since:
+        """Give what is left of the records after `version` up to `newest`; all others count as lost."""
         first = max(version + 1, newest - self.keep + 1)
         records = [record for n in range(first, newest + 1) if (record := self._read(n)) is not None]
         return Since(records, newest - version - len(records))
@@ -294,15 +292,16 @@ class Channel(_core.Ring):
     def new(self) -> Since:
         """Give the records that this handle has not given yet; see `since`."""
         newest = self.version
-        found = self.since(min(self._cursor, newest))
-        self._cursor = newest if not found.records else max(newest, found.records[-1].version)
+        found = self._between(min(self._cursor, newest), newest)
+        self._cursor = newest
         return found
 
     def history(self, n: int) -> list[Record]:
         """Give the last n records, at most `keep`, the oldest first."""
         if n < 0:
             raise ValueError(f"history({n}): a number of records")
-        return self.since(max(0, self.version - n)).records if n else []
+        newest = self.version
+        return self._between(max(0, newest - n), newest).records
 
     def view(self) -> View:
         """Give the newest record without a copy: a read-only array in the shared memory.
@@ -324,7 +323,7 @@ class Channel(_core.Ring):
             view.channel, view.version, view.written_ns, view.epoch = self, version, written_ns, epoch
             if self._whole(version):
                 return view
-        raise OverrunError(self.name, _core.MAX_TRIES)
+        return self._overrun(_core.MAX_TRIES)
 
     def _retired(self) -> None:
         if self._segment.is_replaced():
@@ -336,47 +335,80 @@ class Channel(_core.Ring):
 
     # waiting -------------------------------------------------------------------------------------------
 
-    def _watch(self, _epoch: int) -> None:
-        """Have the present writer's death end a wait; called before the first sleep of an epoch."""
-        self._unwatch()
+    def _watch(self, epoch: int) -> None:
+        """Have the death of that epoch's writer end a wait; called before the first sleep of an epoch.
+
+        It goes by the process that the claim names, not by its lock: a successor may hold that already, and
+        die before its claim is an epoch of its own.
+        """
+        _unwatch(self._pidfds)
         pid = self.writer_pid
-        if pid == 0 or pid == os.getpid():
+        if pid == 0:  # released: `wait` knows
             return
-        try:
-            pidfd = os.pidfd_open(pid)
-        except OSError:
-            self.writer_dead = not self.writer_alive
+        pidfd = open_process(pid, self._writer_start)
+        if pidfd is None:
+            self.dead_epoch = epoch
             return
-        if (
-            not self.writer_alive
-        ):  # asked after the pidfd is open: a pid used again can't be taken for the writer
+        if pid == os.getpid():
             os.close(pidfd)
-            self.writer_dead = True
             return
-        self._pidfd = pidfd
+        self.may_spin = self.may_spin and _run_apart(pid)
+        self._pidfds.append(pidfd)
         this = weakref.ref(self)
 
         def died() -> None:
             channel = this()
-            if channel is not None and channel._pidfd == pidfd:
-                channel.writer_dead = True
+            if channel is not None:
+                channel.dead_epoch = epoch
                 channel._wake()
 
         death_watch().add(pidfd, died)
 
-    def _unwatch(self) -> None:
-        if self._pidfd >= 0:
-            death_watch().remove(self._pidfd)
-            self._pidfd = -1
+
+def _run_apart(pid: int) -> bool:
+    """Whether another process and this one may run at once: two on one core only hinder each other."""
+    try:
+        return len(os.sched_getaffinity(0) | os.sched_getaffinity(pid)) > 1
+    except OSError:  # it died, or its pid is of another namespace
+        return len(os.sched_getaffinity(0)) > 1
+
+
+def _unwatch(pidfds: list[int]) -> None:
+    while pidfds:
+        death_watch().remove(pidfds.pop())
+
+
+def _abandon(segment: Segment, pidfds: list[int]) -> None:
+    """Let go of what a handle held that was never closed; its segment stays for whoever comes next."""
+    if not segment.is_foreign:
+        _unwatch(pidfds)
+    segment.close(unlink=False)
+
+
+def _record_dtype(header: Header) -> np.dtype[Any]:
+    """Give the described dtype; raises ValueError if it can't be that of the segment's records."""
+    dtype = layout.dtype_from_description(header.dtype)
+    if dtype.subdtype is not None or dtype.hasobject:
+        raise ValueError(f"{dtype} is no record's")
+    if dtype.itemsize * int(np.prod(header.shape, dtype=object)) != header.record_size:
+        raise ValueError("its size is not the record's")
+    return dtype
 
 
 class View(np.ndarray[Any, Any]):
-    """A record in place: an array with its version, epoch and time of writing; see `Channel.view`."""
+    """A record in place: an array with its version, epoch and time of writing; see `Channel.view`.
 
-    channel: Channel
-    version: int
-    epoch: int
-    written_ns: int
+    A part of it (a field, a slice) is a view as well; what is computed from it is a copy and always valid.
+    """
+
+    channel: Channel | None = None
+    version: int = 0
+    epoch: int = 0
+    written_ns: int = 0
+
+    def __array_finalize__(self, origin: object) -> None:
+        if isinstance(origin, View) and np.may_share_memory(self, origin):
+            self.__dict__.update(origin.__dict__)
 
     @property
     def value(self) -> np.ndarray[Any, Any]:
@@ -391,14 +423,14 @@ class View(np.ndarray[Any, Any]):
     @property
     def valid(self) -> bool:
         """Whether the record is still there: all that was read of it until now was its own."""
-        return bool(self.channel._whole(self.version))
+        return self.channel is None or bool(self.channel._whole(self.version))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None and not self.valid:
-            raise OverrunError(self.channel.name, 1)
+        if kind is None and self.channel is not None and not self.valid:
+            self.channel._overrun(1)
 
 
 def wait_any(waits: Sequence[tuple[Channel, int]], timeout_s: float | None = None) -> list[int]:
@@ -409,5 +441,4 @@ def wait_any(waits: Sequence[tuple[Channel, int]], timeout_s: float | None = Non
     """
     if not waits:
         raise BusyError("wait_any", "no channels to wait on")
-    timeout_ns = -1 if timeout_s is None else int(max(0.0, timeout_s) * 1e9)
-    return _core.wait_for([channel for channel, _ in waits], [version for _, version in waits], timeout_ns)
+    return _core.wait_for([channel for channel, _ in waits], [version for _, version in waits], timeout_s)

@@ -37,8 +37,8 @@ class SegmentFullError(ChannelError, MemoryError):
 
     def __init__(self, name: str, nbytes: int, free: int) -> None:
         super().__init__(
-            f"no room in /dev/shm for {name!r}: {nbytes / 2**20:.1f} MiB needed, {free / 2**20:.1f} MiB free; "
-            "lower keep or the shape, or enlarge /dev/shm"
+            f"no room in /dev/shm for {name!r}: {nbytes / 2**20:.1f} MiB needed, {free / 2**20:.1f} MiB "
+            "free; lower keep or the shape, or enlarge /dev/shm"
         )
         self.name = name
         self.nbytes = nbytes
@@ -81,7 +81,7 @@ class ReplacedError(ChannelError):
     """The channel that this handle reads was replaced by another of its name."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"{name!r} was replaced by a new segment (its dtype or shape changed): attach again")
+        super().__init__(f"{name!r} was given up or replaced by a new segment: attach again")
 
 
 class ClosedError(ChannelError, ValueError):

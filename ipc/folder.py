@@ -10,7 +10,7 @@ import contextlib
 import os
 import stat
 
-from dolphin_mp.ipc import lock
+from dolphin_mp.ipc import _core, lock
 from dolphin_mp.ipc.errors import SegmentFullError, SegmentInvalidError, SegmentMissingError
 
 FOLDER = "/dev/shm"
@@ -44,8 +44,9 @@ def birth(name: str, content: bytes, size: int, *, lock_byte: int | None = LOCK_
 
     Gives its descriptor, or None if the name is taken. Raises SegmentFullError.
     """
-    fd = os.open(FOLDER, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    fd = _open(FOLDER, os.O_TMPFILE)
     try:
+        os.fchmod(fd, 0o600)  # whatever the umask is
         _reserve(name, fd, size)
         os.pwrite(fd, content, 0)
         if lock_byte is not None:
@@ -56,12 +57,24 @@ def birth(name: str, content: bytes, size: int, *, lock_byte: int | None = LOCK_
         finally:
             os.close(folder)
     except FileExistsError:
-        os.close(fd)
+        shut(fd)
         return None
     except BaseException:
-        os.close(fd)
+        shut(fd)
         raise
     return fd
+
+
+def _open(path: str, flags: int) -> int:
+    fd = os.open(path, flags | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    _core.guard(fd)  # before any lock: a fork in another thread must not keep a copy of it
+    return fd
+
+
+def shut(fd: int) -> None:
+    """Close a descriptor that `birth` or `open_checked` gave, and let its locks go."""
+    _core.unguard(fd)
+    os.close(fd)
 
 
 def _reserve(name: str, fd: int, size: int) -> None:
@@ -78,7 +91,7 @@ def open_checked(name: str) -> int:
     Raises SegmentMissingError, SegmentInvalidError.
     """
     try:
-        fd = os.open(f"{FOLDER}/{name}", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        fd = _open(f"{FOLDER}/{name}", os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         raise SegmentMissingError(name) from None
     except OSError as error:
@@ -92,7 +105,7 @@ def open_checked(name: str) -> int:
     elif stat.S_IMODE(found.st_mode) & 0o077:
         fault = f"its mode is {stat.S_IMODE(found.st_mode):04o}: others can change it (0600 is right)"
     if fault:
-        os.close(fd)
+        shut(fd)
         raise SegmentInvalidError(name, fault)
     return fd
 
@@ -100,13 +113,13 @@ def open_checked(name: str) -> int:
 def is_named(name: str, fd: int) -> bool:
     """Tell whether the name leads to this open file."""
     found = _identity(name)
-    return found is not None and found == _own_identity(fd)
+    return found is not None and found == identity(fd)
 
 
 def is_replaced(name: str, fd: int) -> bool:
     """Tell whether the name leads to another file than this open one."""
     found = _identity(name)
-    return found is not None and found != _own_identity(fd)
+    return found is not None and found != identity(fd)
 
 
 def remove_name(name: str, fd: int) -> None:
@@ -124,6 +137,10 @@ def _identity(name: str) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _own_identity(fd: int) -> tuple[int, int]:
-    own = os.fstat(fd)
+def identity(fd: int) -> tuple[int, int] | None:
+    """Give which file a descriptor leads to; None if it is closed."""
+    try:
+        own = os.fstat(fd)
+    except OSError:
+        return None
     return own.st_dev, own.st_ino

@@ -11,6 +11,7 @@ test holds these, the compiled core's and the document's against one another.
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from dolphin_mp.ipc import _core
@@ -56,6 +57,7 @@ SLOT_FIELDS = (
     ("token", "<u8", 32),
 )
 DESCRIPTION_OFFSET = 512
+_TYPE = re.compile(r"[<>|][biufcmMSUV][0-9]{1,18}(\[[0-9A-Za-z]{1,24}\])?")  # as `numpy.dtype.str` gives it
 
 
 def header_dtype() -> np.dtype[Any]:
@@ -105,8 +107,16 @@ def dtype_from_description(data: Any) -> np.dtype[Any]:
 
     try:
         dtype: np.dtype[Any] = np.dtype(_constructor_argument(data))
-    except (TypeError, KeyError, AttributeError, IndexError, OverflowError, MemoryError) as error:
-        raise ValueError(f"no dtype: {error}") from None
+    except (
+        TypeError,
+        ValueError,
+        LookupError,
+        AttributeError,
+        ArithmeticError,
+        MemoryError,
+        RecursionError,
+    ) as e:
+        raise ValueError(f"no dtype: {e}") from None
     return dtype
 
 
@@ -122,8 +132,8 @@ def _constructor_argument(data: Any) -> Any:
             "itemsize": data["itemsize"],
             "aligned": bool(data.get("aligned", False)),
         }
-    if not isinstance(data, str):
-        raise TypeError(f"{type(data).__name__} in place of a type string")
+    if not isinstance(data, str) or not _TYPE.fullmatch(data):
+        raise TypeError(f"{data!r:.40} in place of a type string")
     return data
 
 

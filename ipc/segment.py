@@ -7,8 +7,6 @@ The owner of a segment holds a kernel lock on it; a segment whose owner is dead 
 from __future__ import annotations
 
 import json
-import math
-import mmap
 import os
 import secrets
 import struct
@@ -18,18 +16,21 @@ from dolphin_mp.ipc import _core, layout, lock
 from dolphin_mp.ipc.errors import SegmentExistsError, SegmentInvalidError, SegmentMissingError
 from dolphin_mp.ipc.folder import (
     LOCK_OWNER,
+    LOCK_WRITER,
     NAMESPACE,
     birth,
     check_name,
+    identity,
     is_named,
     is_replaced,
     open_checked,
     remove_name,
+    shut,
 )
-from dolphin_mp.ipc.folder import LOCK_WRITER as LOCK_WRITER
-from dolphin_mp.ipc.folder import segments as segments
 
 _FIXED = struct.Struct("<8sIIQQQQIIIIqQQ")
+_OWNER_PID = 72
+_LARGEST = 1 << 62
 
 
 class Header(NamedTuple):
@@ -64,9 +65,11 @@ def new_header(dtype: Any, shape: tuple[int, ...], record_size: int, keep: int) 
             f"a record of {record_size} bytes, shape {shape}: at least one byte, at most 32 dimensions"
         )
     description = layout.describe(dtype, shape)
-    header_size = math.ceil((layout.DESCRIPTION_OFFSET + len(description)) / layout.PAGE) * layout.PAGE
+    header_size = -(-(layout.DESCRIPTION_OFFSET + len(description)) // layout.PAGE) * layout.PAGE
     stride, count = layout.slot_stride(record_size), layout.slot_count(keep, record_size)
-    size = math.ceil((header_size + stride * count) / layout.PAGE) * layout.PAGE
+    size = -(-(header_size + stride * count) // layout.PAGE) * layout.PAGE
+    if size > _LARGEST:
+        raise ValueError(f"{count} records of {record_size} bytes: more than a machine can address")
     return Header(header_size, size, secrets.randbits(63) | 1, record_size, stride, count, keep, description)
 
 
@@ -82,7 +85,7 @@ class Segment:
         self.header = header
         self.owner = owner
         self._generation = _core.generation()
-        _core.guard(fd)
+        self._identity = identity(fd)
 
     @classmethod
     def create(cls, name: str, header: Header) -> Segment:
@@ -108,7 +111,7 @@ class Segment:
         try:
             return cls(name, fd, _read_header(name, fd), owner=False)
         except BaseException:
-            os.close(fd)
+            shut(fd)
             raise
 
     @classmethod
@@ -117,35 +120,50 @@ class Segment:
             fd = open_checked(name)
         except SegmentMissingError:
             return None
+        keeps = False
         try:
-            old = _read_header(name, fd)
-        except SegmentInvalidError:
-            rubbish = name.startswith(NAMESPACE) and os.pread(fd, 8, 0).strip(b"\0") == b""
-            if rubbish and lock.try_lock(fd, LOCK_OWNER):
-                remove_name(name, fd)
-            os.close(fd)
-            if rubbish:
+            old = _read_own(name, fd)
+            if old is None:
                 return None
-            raise
-        if not lock.try_lock(fd, LOCK_OWNER):
-            owner = struct.unpack_from("<Q", os.pread(fd, 8, 72))[0]
-            os.close(fd)
-            raise SegmentExistsError(name, lock.describe_process(owner))
-        segment = cls(name, fd, old, owner=True)
-        if not is_named(name, fd):
-            segment.close(unlink=False)
-            return None
-        if (old.description, old.keep) == (header.description, header.keep):
-            os.pwrite(fd, struct.pack("<QQ", os.getpid(), lock.start_time(os.getpid())), 72)
-            return segment
-        if segment.writer_alive():
-            writer = struct.unpack_from("<Q", os.pread(fd, 8, _core.OFFSET_WRITER_PID))[0]
-            segment.close(unlink=False)
-            raise SegmentExistsError(
-                name, f"{lock.describe_process(writer)}, which still writes another layout"
-            )
-        segment.close(unlink=True)
-        return None
+            if not lock.try_lock(fd, LOCK_OWNER):
+                raise SegmentExistsError(name, lock.describe_process(_word(fd, _OWNER_PID)))
+            if not is_named(name, fd):
+                return None
+            same = (old.description, old.keep) == (header.description, header.keep)
+            keeps = same and not _word(fd, _core.OFFSET_RETIRED)
+            if keeps:
+                os.pwrite(fd, struct.pack("<QQ", os.getpid(), lock.start_time(os.getpid())), _OWNER_PID)
+                return cls(name, fd, old, owner=True)
+            return cls._replace(name, fd, header)
+        finally:
+            if not keeps:
+                shut(fd)
+
+    @classmethod
+    def _replace(cls, name: str, fd: int, header: Header) -> Segment | None:
+        """Put a new segment in the place of a dead owner's; None if another maker was quicker.
+
+        The old one's writer's lock is taken too, so that nobody becomes the writer of what is given up. Its
+        waiters are woken twice: at the first time the name may not lead to the new segment yet.
+        """
+        if not lock.try_lock(fd, LOCK_WRITER):
+            writer = lock.describe_process(_word(fd, _core.OFFSET_WRITER_PID))
+            raise SegmentExistsError(name, f"{writer}, which still writes what an earlier owner made")
+        retire(fd)
+        remove_name(name, fd)
+        new = birth(name, _header_bytes(header), header.segment_size)
+        retire(fd)
+        return None if new is None else cls(name, new, header, owner=True)
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it was opened before a fork and this is the child."""
+        return self._generation != _core.generation()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the descriptor still leads to the segment: nobody closed it behind our back."""
+        return self.fd >= 0 and identity(self.fd) == self._identity
 
     def writer_alive(self) -> bool:
         """Tell whether a living handle other than this one has claimed the channel."""
@@ -161,24 +179,21 @@ class Segment:
 
     def close(self, *, unlink: bool | None = None) -> None:
         """Let go; by default an owner retires and unlinks the segment, anyone else never does."""
-        if self.fd < 0:
-            return
+        is_open = self.is_open and not self.is_foreign
         fd, self.fd = self.fd, -1
-        if self._generation != _core.generation():
+        if not is_open:
             return
         try:
             if self.owner if unlink is None else unlink:
                 retire(fd)
                 remove_name(self.name, fd)
         finally:
-            _core.unguard(fd)
-            os.close(fd)
+            shut(fd)
 
 
 def retire(fd: int) -> None:
     """Mark the open segment as given up and wake who waits on it."""
-    with mmap.mmap(fd, layout.PAGE) as head:
-        _core.retire(head)
+    _core.retire(_core.Memory(fd, layout.PAGE, True))
 
 
 def sweep(name: str) -> bool:
@@ -188,13 +203,13 @@ def sweep(name: str) -> bool:
     except (SegmentMissingError, SegmentInvalidError):
         return False
     try:
-        if not lock.try_lock(fd, LOCK_OWNER) or lock.is_locked(fd, LOCK_WRITER):
+        if not lock.try_lock(fd, LOCK_OWNER) or not lock.try_lock(fd, LOCK_WRITER):
             return False
-        if os.fstat(fd).st_size >= layout.PAGE:
+        if os.pread(fd, len(layout.MAGIC), 0) == layout.MAGIC and os.fstat(fd).st_size >= layout.PAGE:
             retire(fd)
         remove_name(name, fd)
     finally:
-        os.close(fd)
+        shut(fd)
     return True
 
 
@@ -218,6 +233,22 @@ def _header_bytes(header: Header) -> bytes:
     return fixed.ljust(layout.DESCRIPTION_OFFSET, b"\0") + header.description
 
 
+def _word(fd: int, offset: int) -> int:
+    return int.from_bytes(os.pread(fd, 8, offset), "little")
+
+
+def _read_own(name: str, fd: int) -> Header | None:
+    """Give the header; a half-made file of our own names is removed, if it is nobody's, and gives None."""
+    try:
+        return _read_header(name, fd)
+    except SegmentInvalidError:
+        is_rubbish = name.startswith(NAMESPACE) and os.pread(fd, 8, 0).strip(b"\0") == b""
+        if not is_rubbish or not lock.try_lock(fd, LOCK_OWNER):
+            raise
+        remove_name(name, fd)
+        return None
+
+
 def _read_header(name: str, fd: int) -> Header:
     size = os.fstat(fd).st_size
     page = os.pread(fd, layout.PAGE, 0)
@@ -237,7 +268,7 @@ def _read_header(name: str, fd: int) -> Header:
         and description_offset + description_size <= header_size
         and 1 <= record_size <= stride - layout.SLOT_HEADER
         and stride % 64 == 0
-        and keep < count
+        and 1 <= keep < count
         and header_size + stride * count <= segment_size
     )
     if not sane:

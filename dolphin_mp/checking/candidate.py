@@ -49,9 +49,11 @@ class Candidate:
 
     @property
     def modules(self) -> tuple[str, ...]:
-        """The module that its processes import, unless the class travels by value."""
+        """What its processes import: the class's module, or what unpacks a class that travels by value."""
         found = self.component_class
-        return (found.__module__,) if found and is_importable(found) else ()
+        if found is None:
+            return ()
+        return (found.__module__,) if is_importable(found) else ("dill",)
 
 
 def resolve(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
     from collections.abc import Sequence
     from types import ModuleType
+    from typing import NoReturn
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -98,14 +99,23 @@ def _module(name: str) -> ModuleType:
 
 
 def _parser(name: str, text: str) -> ArgumentParser:
-    from argparse import ArgumentParser
+    from argparse import ArgumentParser, HelpFormatter
+
+    from dolphin_mp.cli.show import terminal_width
 
     class Parser(ArgumentParser):
-        def error(self, message: str) -> None:  # type: ignore[override]
+        def error(self, message: str) -> NoReturn:
             raise CommandError(f"{name}: {message}; see `dolphin-mp {name} --help`", WRONG_USE)
 
+    def formatter(prog: str) -> HelpFormatter:
+        # without a width it imports shutil to ask for one: 2 ms of a command that has 40
+        return HelpFormatter(prog, width=(terminal_width() or 100) - 2)
+
     parser = Parser(
-        prog=f"dolphin-mp {name}", description=text[:1].upper() + text[1:] + ".", allow_abbrev=False
+        prog=f"dolphin-mp {name}",
+        description=text[:1].upper() + text[1:] + ".",
+        allow_abbrev=False,
+        formatter_class=formatter,
     )
     parser.set_defaults(command=name)
     return parser

@@ -32,7 +32,7 @@ def overview() -> str:
     lines += [
         "",
         "`dolphin-mp COMMAND --help` says more. --system NAME picks one of several running systems,",
-        "--json gives data to programs, --version tells the version. Exit codes: 0 done, 1 failed, 2 wrong use",
-        "or bad configuration, 3 not running, 4 no such component or channel.",
+        "--json gives data to programs, --version tells the version. Exit codes: 0 done, 1 failed,",
+        "2 wrong use or bad configuration, 3 not running, 4 no such component or channel.",
     ]
     return "\n".join(lines)

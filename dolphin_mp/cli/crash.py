@@ -6,20 +6,14 @@ import os
 import sys
 import time
 import traceback
-from pathlib import Path
 
 from dolphin_mp.faults import one_line
-
-
-def state_folder() -> Path:
-    """Give the user's folder for what outlives a run."""
-    home = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(home).expanduser() / "dolphin-mp"
+from dolphin_mp.paths import log_folder
 
 
 def write_traceback(error: BaseException) -> str:
     """Write the traceback down; gives what happened and where to look, for one line."""
-    path = state_folder() / f"command-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
+    path = log_folder() / f"command-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
     text = f"dolphin-mp {' '.join(sys.argv[1:])}\n" + "".join(traceback.format_exception(error))
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -108,9 +108,9 @@ def age(seconds: float | None) -> str:
         return f"{seconds * 1e3:.0f}ms"
     if seconds < 10:
         return f"{seconds:.1f}s"
-    for size, unit in ((60, "s"), (3600, "m"), (86400, "h")):
-        if seconds < size:
-            return f"{int(seconds // (size // 60 if unit != 'h' else 3600))}{unit}"
+    for limit, step, unit in ((60, 1, "s"), (3600, 60, "m"), (86400, 3600, "h")):
+        if seconds < limit:
+            return f"{int(seconds // step)}{unit}"
     return f"{int(seconds // 86400)}d"
 
 

@@ -75,7 +75,7 @@ def execute(arguments: Namespace) -> int:
 def show(status: dict[str, Any]) -> None:
     """Print a status for people."""
     say(_summary(status))
-    rows = [_cells(component) for component in status["components"]]
+    rows = [cells(component) for component in status["components"]]
     colours = COLOURS if uses_colour(sys.stdout) else {}
     print("\n".join(table(COLUMNS, rows, terminal_width(), colours)))
 
@@ -96,12 +96,13 @@ def _summary(status: dict[str, Any]) -> str:
         return f"{name}: up {up}, pid {status['pid']}"
     if exit_code(status) == NOTHING_LIVES:
         return (
-            f"{name}: not running; `dolphin-mp launch` takes it up, `dolphin-mp clean` removes what is left"
+            f"{name}: not running; `dolphin-mp launch` begins anew, `dolphin-mp clean` removes what is left"
         )
-    return f"{name}: its parent is dead, its components go on; `dolphin-mp launch` adopts them"
+    return f"{name}: it has no parent, its components go on; `dolphin-mp shutdown` ends them"
 
 
-def _cells(component: dict[str, Any]) -> list[str]:
+def cells(component: dict[str, Any]) -> list[str]:
+    """Give a component's cells of the table."""
     cpu = component["cpu_percent"]
     return [
         component["name"],

@@ -77,5 +77,5 @@ def _living(names: list[str]) -> dict[str, Board]:
 def _attach(name: str) -> Board | None:
     try:
         return Board.attach(board_name(name))
-    except (SegmentMissingError, SegmentInvalidError):
+    except (SegmentMissingError, SegmentInvalidError, ValueError):  # a name that no system can have
         return None

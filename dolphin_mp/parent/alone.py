@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import difflib
+import fcntl
 import os
 import select
 import shutil
@@ -37,6 +38,8 @@ from dolphin_mp.process.main import become
 from dolphin_mp.system import find_system
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from dolphin_mp.plan import ComponentPlan, Plan
 
 _IN_CREATE_OR_MOVED_TO = 0x100 | 0x80
@@ -60,15 +63,27 @@ def run_alone(component: str, config: Path | None) -> int:
         raise NoSuchComponentError(
             f"no component {component!r} in {plan.name}; there is {', '.join(near)}"
         ) from None
+    _end_on_signals()
     board = _share_board(plan)
     try:
-        _refuse_second(board, component)
+        _refuse_second(board, plan, component)
         outputs = [_own_output(plan, output) for output in part.outputs]
         return _run(plan, part, outputs)
     except (ChannelError, FolderError) as error:
         raise LaunchError(str(error)) from None
     finally:
         _leave(board, plan)
+
+
+def _end_on_signals() -> None:
+    """Until the component handles them: tidy up and leave, as one that was asked to stop."""
+
+    def leave(_number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(0)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup(1)
+            signal.signal(number, leave)
 
 
 def _share_board(plan: Plan) -> Board:
@@ -80,13 +95,17 @@ def _share_board(plan: Plan) -> Board:
         except ChannelError as error:
             raise LaunchError(str(error)) from None
         if board.share() and board.is_named:  # else its last user is about to remove it
-            make_runtime_folder(plan.name)
             return board
         board.close()
 
 
-def _refuse_second(board: Board, component: str) -> None:
-    row = board.add(component)
+def _refuse_second(board: Board, plan: Plan, component: str) -> None:
+    folder = os.open(make_runtime_folder(plan.name), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)  # another may be adding its row at this moment
+        row = board.add(component)
+    finally:
+        os.close(folder)
     if board.is_alive(row):
         raise RunningError(f"{component!r} is running already (pid {board.read(row).pid})")
 
@@ -101,8 +120,7 @@ def _own_output(plan: Plan, output: object) -> Segment | None:
 def _run(plan: Plan, part: ComponentPlan, outputs: list[Segment | None]) -> int:
     setproctitle(f"{part.name} [dolphin-mp {plan.name}]")
     try:
-        if not _wait_for([segment_name(plan.name, item.channel) for item in part.inputs]):
-            return 0
+        _wait_for([segment_name(plan.name, item.channel) for item in part.inputs])
         folder = runtime_folder(plan.name)
         board = Board.attach(board_name(plan.name))
         board.doorbell(board.add(part.name)).reset()
@@ -116,29 +134,25 @@ def _run(plan: Plan, part: ComponentPlan, outputs: list[Segment | None]) -> int:
                 segment.close(unlink=False)
 
 
-def _wait_for(names: list[str]) -> bool:
-    """Wait until all segments are there, without polling (inotify(7)); False if told to stop meanwhile."""
+def _wait_for(names: list[str]) -> None:
+    """Wait until all segments are there, without polling: inotify(7)."""
     libc = ctypes.CDLL(None, use_errno=True)
     watch = libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
     libc.inotify_add_watch(watch, os.fsencode(FOLDER), _IN_CREATE_OR_MOVED_TO)
-    ours, theirs = socket.socketpair()
-    theirs.setblocking(False)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
-    before = signal.set_wakeup_fd(theirs.fileno())
+    # a signal that comes just before the wait ends it through this, then its handler leaves
+    woken, waker = socket.socketpair()
+    waker.setblocking(False)
+    before = signal.set_wakeup_fd(waker.fileno())
     try:
         while not all(Path(FOLDER, name).exists() for name in names):
-            ready, _, _ = select.select([watch, ours], [], [])
-            if ours in ready:
-                return False
+            select.select([watch, woken], [], [])
             with contextlib.suppress(BlockingIOError):
                 os.read(watch, 1 << 16)
-        return True
     finally:
         signal.set_wakeup_fd(before)
         os.close(watch)
-        ours.close()
-        theirs.close()
+        woken.close()
+        waker.close()
 
 
 def _leave(board: Board, plan: Plan) -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from dolphin_mp.parent.poller import Poller
     from dolphin_mp.process.assignment import Assignment
 
+LOST = 255  # the exit code of a child that somebody else has reaped
+
 
 @dataclass
 class Child:
@@ -126,13 +128,17 @@ class Children:
     def _died(self, child: Child) -> None:
         """The kernel says that a child is dead: end its group, then reap it, then say so."""
         _kill_group(child.pid)  # before its pid can be another's
-        found = os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED | os.WNOHANG)
-        if found is None:
-            return
+        try:
+            found = os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED | os.WNOHANG)
+        except ChildProcessError:  # somebody else, a SIGCHLD's handler perhaps, has reaped it
+            code = LOST
+        else:
+            if found is None:
+                return
+            code = found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
         self._hear()
         self._forget(child)
         del self._children[child.process]
-        code = found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
         self._handle(Exited(child.process, child.incarnation, code, child.reason))
 
     def reap(self) -> None:
@@ -156,9 +162,13 @@ class Children:
 
     def _look_for_reports(self) -> None:
         """Hear of births first: a process may be dead before its report was read."""
-        for child in list(self._children.values()):
-            if child.line is not None and select.select([child.line.socket], [], [], 0)[0]:
-                self._reported(child)
+        poll, unborn = select.poll(), {}  # not select(2), which knows but 1,024 descriptors
+        for child in self._children.values():
+            if child.line is not None:
+                unborn[child.line.socket.fileno()] = child
+                poll.register(child.line.socket, select.POLLIN)
+        for fd, _ in poll.poll(0):
+            self._reported(unborn[fd])
 
     def _forget(self, child: Child) -> None:
         self._forget_line(child)

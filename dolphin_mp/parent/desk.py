@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dolphin_mp.supervision.vocabulary import ComponentStatus
 
 Entry = TypeVar("Entry")
-MOST_WAITING = 1000  # chosen: a client that floods must not fill the memory
+MOST_WAITING = 256  # chosen: a client that floods must not fill the memory
 
 
 class Desk:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 from setproctitle import setproctitle
 
 from dolphin_mp.ipc import Board, _core
-from dolphin_mp.ipc.watch import death_watch
 from dolphin_mp.paths import board_name
 from dolphin_mp.process.lossy import take_streams
 from dolphin_mp.process.notify import Notifier
-from dolphin_mp.process.runner import Runner, Terminated
+from dolphin_mp.process.orphan import Tie
+from dolphin_mp.process.runner import TERMINATED, Runner, Terminated
 from dolphin_mp.process.sampler import Sampler
 
 if TYPE_CHECKING:
@@ -36,23 +36,34 @@ def become(assignment: Assignment) -> int:
     take_streams()
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, stream=sys.stderr, force=True)
     board = Board.attach(board_name(assignment.system))
-    board.share()
-    notifier = Notifier(assignment.notify)
-    runners = [
-        Runner(member, assignment.system, assignment.incarnation, board, notifier)
-        for member in assignment.members
-    ]
-    _on_terminate(runners)
-    if assignment.orphan == "stop":
-        _end_with(assignment.parent, runners)
-    pulse = _start_pulse(runners)
-    if len(runners) == 1:
-        runners[0].run()
-    else:
-        _run_as_threads(runners)
-    pulse.ring()
-    board.close()
+    ended = _core.Doorbell()
+    tie = None
+    try:
+        board.share()
+        notifier = Notifier(assignment.notify)
+        runners = [
+            Runner(member, assignment.system, assignment.incarnation, board, notifier)
+            for member in assignment.members
+        ]
+        _on_signals(runners, alone=assignment.parent == 0)
+        if assignment.orphan == "stop":
+            tie = _tie(assignment, runners, ended)
+        _start_pulse(runners, ended)
+        if len(runners) == 1:
+            runners[0].run()
+        else:
+            _run_as_threads(runners)
+    finally:
+        ended.ring()
+        board.close()
+        if tie is not None:
+            tie.end_group()
     return max(runner.exit_code for runner in runners)
+
+
+def _tie(assignment: Assignment, runners: list[Runner], ended: _core.Doorbell) -> Tie:
+    stop_within_s = max(member.stop_within_s for member in assignment.members)
+    return Tie(assignment.parent, [runner.bell for runner in runners], stop_within_s, ended)
 
 
 def leave(code: int) -> None:
@@ -67,41 +78,26 @@ def leave(code: int) -> None:
     os._exit(code)
 
 
-def _on_terminate(runners: list[Runner]) -> None:
-    """SIGTERM asks first; a second one leaves whatever the main thread is doing."""
+def _on_signals(runners: list[Runner], *, alone: bool) -> None:
+    """SIGTERM asks first; a second one leaves whatever the main thread is doing.
+
+    So do a Ctrl-C and a hang-up where no parent handles them.
+    """
 
     def terminate(_number: int, _frame: FrameType | None) -> None:
         if all(runner.bell.rung for runner in runners):
-            raise Terminated(143)
+            raise Terminated(TERMINATED)
         for runner in runners:
             runner.bell.ring()
 
     signal.signal(signal.SIGTERM, terminate)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the parent's; it stops us in order
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, terminate if alone else signal.SIG_IGN)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup(1)
+        signal.signal(signal.SIGHUP, terminate if alone else signal.SIG_IGN)
 
 
-def _end_with(parent: int, runners: list[Runner]) -> None:
-    """Stop, as if asked, when the parent dies; at once if it is dead already."""
-
-    def died() -> None:
-        for runner in runners:
-            runner.bell.ring()
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    try:
-        pidfd = os.pidfd_open(parent)
-    except ProcessLookupError:
-        died()
-        return
-    if os.getppid() != parent:
-        died()
-    death_watch().add(pidfd, died)
-
-
-def _start_pulse(runners: list[Runner]) -> _core.Doorbell:
-    """Sample CPU and memory each second, from a thread of its own, until the bell given is rung."""
-    bell = _core.Doorbell()
+def _start_pulse(runners: list[Runner], bell: _core.Doorbell) -> None:
+    """Sample CPU and memory each second, from a thread of its own, until the bell is rung."""
 
     def run() -> None:
         sampler = Sampler()
@@ -115,7 +111,6 @@ def _start_pulse(runners: list[Runner]) -> _core.Doorbell:
                 return
 
     threading.Thread(target=run, name="dolphin-mp-pulse", daemon=True).start()
-    return bell
 
 
 def _run_as_threads(runners: list[Runner]) -> None:

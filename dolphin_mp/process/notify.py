@@ -87,7 +87,5 @@ def parse_word(line: bytes) -> Word | None:
         word = Word(data["component"], data["incarnation"], data["fact"], data["reason"])
     except (ValueError, KeyError, TypeError):
         return None
-    good = (
-        isinstance(word.component, str) and isinstance(word.incarnation, int) and isinstance(word.reason, str)
-    )
-    return word if good and word.fact in FACTS else None
+    texts = isinstance(word.component, str) and isinstance(word.fact, str) and isinstance(word.reason, str)
+    return word if texts and isinstance(word.incarnation, int) and word.fact in FACTS else None

@@ -4,21 +4,24 @@ It forks twice for each process asked of it, so that the orchestrator, a subreap
 it gets the exit status, and no pid is used again before it reaps. A forked process parks until it is told,
 over its own inherited socket, what to be. Everything ends when the orchestrator's end of a socket closes.
 
-Orders (one datagram each): ``fork`` + the child's socket; ``preload`` + JSON of import path and modules.
+Orders, a datagram each: ``fork`` with the child's socket; else JSON of the system, import path and modules to
+preload.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import gc
-import importlib
 import json
 import os
+import select
 import signal
 import socket
 import sys
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
-MAX_ORDER = 1 << 16
+MAX_ORDER = 1 << 18
 
 
 def main() -> int:
@@ -26,18 +29,29 @@ def main() -> int:
     import numpy as np  # noqa: F401 - here once, in every child for nothing
     from setproctitle import setproctitle
 
-    import dolphin_mp.process.main
-    import dolphin_mp.process.runner  # noqa: F401
+    import dolphin_mp.importing
+    import dolphin_mp.process.assignment
+    import dolphin_mp.process.main  # noqa: F401
+    from dolphin_mp.process.lossy import take_streams
 
     control = socket.socket(fileno=int(sys.argv[1]))
     setproctitle("zygote [dolphin-mp]")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    take_streams()  # what a module prints when it is imported must not hold up all that are to be born
     _freeze()
-    control.send(b"ready")
+    with contextlib.suppress(ConnectionError):  # the orchestrator is dead
+        control.send(b"ready")
+        _serve(control)
+    return 0
+
+
+def _serve(control: socket.socket) -> None:
+    from setproctitle import setproctitle
+
     while True:
         order, descriptors, _, _ = socket.recv_fds(control, MAX_ORDER, 4)
         if not order:
-            return 0
+            return
         if order == b"fork":
             _fork_twice(control, descriptors[0])
         else:
@@ -53,46 +67,66 @@ def _freeze() -> None:
 
 
 def _preload(order: dict[str, Any]) -> None:
-    for folder in reversed(order["sys_path"]):
-        if folder not in sys.path:
-            sys.path.insert(0, folder)
-    for module in order["modules"]:
-        try:
-            importlib.import_module(module)
-        except Exception as error:  # noqa: BLE001 - the child imports it again and reports; here it costs speed only
-            sys.stderr.write(f"dolphin-mp: {module} is not preloaded: {error}\n")
+    from dolphin_mp.importing import extend_import_path
+    from dolphin_mp.process.preload import import_clean
+
+    extend_import_path(order["sys_path"])
+    for line in import_clean(order["modules"], trusted=order["trusted"]):
+        sys.stderr.write(f"dolphin-mp: {line}\n")
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()  # or each child would say it again
     _freeze()
 
 
 def _fork_twice(control: socket.socket, descriptor: int) -> None:
-    middle = os.fork()
-    if middle == 0:
-        try:
-            if os.fork():
-                os._exit(0)
-        except OSError:
-            os._exit(1)
-        control.close()
-        _park(descriptor)
-    os.waitpid(middle, 0)
-    os.close(descriptor)
+    """Fork; when that fails the child's line ends, which tells the orchestrator."""
+    try:
+        middle = os.fork()
+        if middle == 0:
+            middle = os.getpid()
+            try:
+                if os.fork():
+                    os._exit(0)
+            except OSError:
+                os._exit(1)
+            control.close()
+            _outlive(middle)
+            _park(descriptor)
+        os.waitpid(middle, 0)
+    except OSError as error:
+        sys.stderr.write(f"dolphin-mp: no process can be made: {error.strerror}\n")
+    finally:
+        os.close(descriptor)
+
+
+def _outlive(parent: int) -> None:
+    """Wait until this process is its subreaper's child: orphans move before a pidfd tells of the death."""
+    if os.getppid() == parent:
+        with contextlib.suppress(ProcessLookupError):
+            pidfd = os.pidfd_open(parent)
+            poll = select.poll()
+            poll.register(pidfd, select.POLLIN)
+            poll.poll()
+            os.close(pidfd)
 
 
 def _park(descriptor: int) -> NoReturn:
     """Wait to be told what to be, and be it."""
+    from dolphin_mp.process.lossy import own_descriptors
     from dolphin_mp.process.main import leave
 
     code = 1
     try:
         os.setsid()
-        os.closerange(3, descriptor)
-        os.closerange(descriptor + 1, 1 << 20)
+        _close_all_but({descriptor, *own_descriptors()})
         line = socket.socket(fileno=descriptor)
         line.send(b"here")
         order, descriptors, _, _ = socket.recv_fds(line, MAX_ORDER, 1)
         code = _obey(order, descriptors[0], line) if order else 0
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else 1
+    except ConnectionError:  # the orchestrator is dead
+        code = 0
     except BaseException:  # noqa: BLE001 - nothing is above us
         import traceback
 
@@ -102,19 +136,19 @@ def _park(descriptor: int) -> NoReturn:
     raise AssertionError
 
 
+def _close_all_but(kept: set[int]) -> None:
+    first = 3
+    for fd in sorted(kept):
+        os.closerange(first, fd)
+        first = max(first, fd + 1)
+    os.closerange(first, 1 << 20)
+
+
 def _obey(order: bytes, descriptor: int, line: socket.socket) -> int:
     with open(descriptor, "r+b") as file:
         data = json.loads(file.read())
         if order == b"inspect":
-            from dolphin_mp.process.inspector import inspect
-
-            _reset(data["environment"], data["cwd"], data["open_files"])
-            answer = inspect(data["config"])
-            file.seek(0)
-            file.truncate()
-            file.write(answer)
-            file.flush()
-            line.send(b"done")
+            _inspect(data, file, line)
             return 0
     from dolphin_mp.process.assignment import Assignment
     from dolphin_mp.process.main import become
@@ -125,23 +159,60 @@ def _obey(order: bytes, descriptor: int, line: socket.socket) -> int:
     return become(assignment)
 
 
+def _inspect(data: dict[str, Any], file: BinaryIO, line: socket.socket) -> None:
+    import faulthandler
+
+    from dolphin_mp.process.inspector import inspect
+
+    faulthandler.enable()  # a module that crashes at import is to be named
+    _die_with(line)
+    _reset(data["environment"], data["cwd"], data["open_files"])
+    answer = inspect(data["config"])
+    file.seek(0)
+    file.truncate()
+    file.write(answer)
+    file.flush()
+    sys.stdout.flush()
+    line.send(b"done")  # and is killed
+
+
+def _die_with(line: socket.socket) -> None:
+    """Have the kernel end this process by SIGIO when the other end hangs up: fcntl(2), O_ASYNC."""
+    fcntl.fcntl(line, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(line, fcntl.F_SETFL, fcntl.fcntl(line, fcntl.F_GETFL) | os.O_ASYNC)
+
+
 def _reset(environment: dict[str, str], cwd: str, open_files: int) -> None:
     """Undo what a fork shares: signals, environment, folder, limits, numpy's old random state."""
     import resource
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    os.environ.clear()
-    os.environ.update(environment)
+    _reset_signals()
+    _reset_environment(environment)
     os.chdir(cwd)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(open_files, hard) if hard >= 0 else open_files, hard))
     random = sys.modules.get("numpy.random")
     if random is not None:
         random.seed()
-    gc.unfreeze()
+
+
+def _reset_environment(environment: dict[str, str]) -> None:
+    """Change what differs; to set all of it anew would cost as much as the fork."""
+    own = dict(os.environ)
+    for name in own.keys() - environment.keys():
+        del os.environ[name]
+    os.environ.update(item for item in environment.items() if own.get(item[0]) != item[1])
+
+
+def _reset_signals() -> None:
+    """Handle signals as a fresh Python does, but for SIGINT: a Ctrl-C is the parent's to handle."""
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        if signal.getsignal(number) not in {signal.SIG_DFL, None}:
+            signal.signal(number, signal.SIG_DFL)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 if __name__ == "__main__":

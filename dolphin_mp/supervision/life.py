@@ -9,8 +9,10 @@ A phase is finer than the state that people see. The way of a process that lives
                          CANCELLED ----Spawned, Ask----------> LEAVING -> TERMINATED -> KILLED
                          DOOMED    ----Spawned, Kill------------------------------------^
 
-It leaves STARTING, READY, LEAVING, TERMINATED and KILLED for BACKOFF, STOPPED, DONE, FAILED or a new SPAWNING
-only when the kernel says that it is dead.
+    STARTING or READY --HungDetected--> HUNG --stacks written down, or not in time--> KILLED
+
+It leaves STARTING, READY, LEAVING, TERMINATED, HUNG and KILLED for BACKOFF, STOPPED, DONE, FAILED or a new
+SPAWNING only when the kernel says that it is dead.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ class Phase(Enum):
     DOOMED = auto()  # to be killed as soon as it arrives
     LEAVING = auto()  # was asked to stop, or all its members are done
     TERMINATED = auto()  # got SIGTERM
+    HUNG = auto()  # was found hung: its stacks are being written down
     KILLED = auto()  # got SIGKILL
     STOPPED = auto()
     DONE = auto()
@@ -45,7 +48,7 @@ class Phase(Enum):
 
 RESTING = frozenset({Phase.WAITING, Phase.BACKOFF})
 RUNNING = frozenset({Phase.SPAWNING, Phase.STARTING, Phase.READY})
-GOING = frozenset({Phase.CANCELLED, Phase.DOOMED, Phase.LEAVING, Phase.TERMINATED, Phase.KILLED})
+GOING = frozenset({Phase.CANCELLED, Phase.DOOMED, Phase.LEAVING, Phase.TERMINATED, Phase.HUNG, Phase.KILLED})
 OVER = frozenset({Phase.STOPPED, Phase.DONE, Phase.FAILED})
 
 STATE_OF = {

@@ -12,8 +12,8 @@ Three rules that the handlers share:
   a member revives it. When all are done the process is on its way out, helped along as one asked to stop.
 - A command or a verdict that meets a spawn in flight is carried out when the process arrives.
 
-A further event is a row, not a flag: a hang noticed is ``(HungDetected, {READY}, ...)`` that ends in
-`_give_up`, a process found alive at launch ``(Adopted, {WAITING}, ...)`` that enters STARTING or READY.
+A further event is a row, not a flag: a process found alive at launch is ``(Adopted, {WAITING}, ...)`` that
+enters STARTING or READY.
 """
 
 from __future__ import annotations
@@ -42,8 +42,10 @@ from dolphin_mp.supervision.vocabulary import (
     Ask,
     BecameDone,
     BecameReady,
+    DumpStacks,
     Exited,
     Forced,
+    HungDetected,
     InvalidTransition,
     Kill,
     RestartRequested,
@@ -55,6 +57,9 @@ from dolphin_mp.supervision.vocabulary import (
     Terminate,
     Ticked,
 )
+
+# Chosen: faulthandler writes a hundred threads in a few ms; a process past answering is not waited for.
+STACKS_WITHIN_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +199,12 @@ def _unready(life: Life, _event: Ticked, _at: Moment) -> Step:
 
 def _outlived(life: Life, _event: Ticked, _at: Moment) -> Step:
     return _kill(life)
+
+
+def _examine(life: Life, event: HungDetected, at: Moment) -> Step:
+    """Have it say where it hangs before it is killed, in bounded time, for it may be past answering."""
+    life = replace(life, phase=Phase.HUNG, reason=event.reason, deadline=at.now + STACKS_WITHIN_S)
+    return life, (DumpStacks(life.unit.process, life.incarnation),)
 
 
 def _ask_arrival(life: Life, event: Spawned, at: Moment) -> Step:
@@ -360,10 +371,12 @@ ROWS: tuple[tuple[type, frozenset[Phase], Handler], ...] = (
     (BecameDone, RESTING | OVER, _ignore),
     (Exited, RUNNING & _ALIVE, _died),
     (Exited, GOING & _ALIVE, _left),
+    (HungDetected, frozenset({Phase.STARTING, Phase.READY}), _examine),
+    (HungDetected, _ALL - {Phase.STARTING, Phase.READY}, _ignore),
     (Ticked, _EARLY, _unready),
     (Ticked, frozenset({Phase.BACKOFF}), _rested),
     (Ticked, frozenset({Phase.LEAVING}), _terminate),
-    (Ticked, frozenset({Phase.TERMINATED}), _outlived),
+    (Ticked, frozenset({Phase.TERMINATED, Phase.HUNG}), _outlived),
 )
 
 TABLE: dict[tuple[Phase, type], Handler] = {

@@ -41,10 +41,12 @@ from dolphin_mp.supervision.vocabulary import (
     BecameDone,
     BecameReady,
     ComponentStatus,
+    DumpStacks,
     Event,
     Exited,
     Finish,
     Forced,
+    HungDetected,
     InvalidTransition,
     Kill,
     Launched,
@@ -71,10 +73,12 @@ __all__ = [
     "BecameDone",
     "BecameReady",
     "ComponentStatus",
+    "DumpStacks",
     "Event",
     "Exited",
     "Finish",
     "Forced",
+    "HungDetected",
     "InvalidTransition",
     "Kill",
     "Launched",
@@ -280,7 +284,7 @@ Entry = Callable[[Supervisor, Any], None]
 
 _COMMANDS = (StartRequested, StopRequested, RestartRequested)
 _WORDS = (BecameReady, BecameDone)
-_NEWS = (Spawned, SpawnFailed, Exited)
+_NEWS = (Spawned, SpawnFailed, Exited, HungDetected)
 
 ROWS: tuple[tuple[tuple[type, ...], tuple[Stage, ...], Entry], ...] = (
     ((Launched,), (Stage.NEW,), Supervisor._launch),

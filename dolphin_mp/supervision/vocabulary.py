@@ -122,12 +122,21 @@ class Exited:
 
 
 @dataclass(frozen=True, slots=True)
+class HungDetected:
+    """The process has a step that was begun or due longer ago than its ``hang_after``; the reason says so."""
+
+    process: str
+    incarnation: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ticked:
     """Time went on: whatever is due by now happens."""
 
 
 Command = StartRequested | StopRequested | RestartRequested
-ProcessEvent = Spawned | SpawnFailed | Exited
+ProcessEvent = Spawned | SpawnFailed | Exited | HungDetected
 ComponentEvent = BecameReady | BecameDone
 Event = Launched | Command | ShutdownRequested | Forced | ProcessEvent | ComponentEvent | Ticked
 
@@ -161,6 +170,14 @@ class Terminate:
 
 
 @dataclass(frozen=True, slots=True)
+class DumpStacks:
+    """Have the stacks of all its threads written down; `Kill` follows, whether it could or not."""
+
+    process: str
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
 class Kill:
     """Send its process group SIGKILL."""
 
@@ -186,7 +203,7 @@ class Finish:
     exit_code: int
 
 
-Action = Spawn | Ask | Terminate | Kill | Report | Finish
+Action = Spawn | Ask | Terminate | DumpStacks | Kill | Report | Finish
 
 
 class InvalidTransition(RuntimeError):  # noqa: N818 - a bug of ours, not a condition to handle

@@ -1,0 +1,49 @@
+"""`dolphin-mp start`, `stop`, `restart`: one component of a running system, through its parent."""
+
+from __future__ import annotations
+
+from dolphin_mp.cli.errors import DONE, WRONG_USE, CommandError
+from dolphin_mp.cli.show import print_json, say
+from dolphin_mp.cli.systems import add_system_argument, find_board
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from typing import Any
+
+LONGEST_S = 3600.0  # the parent answers sooner: by its component's ready_within and stop_within
+
+
+def add_arguments(_name: str, parser: ArgumentParser) -> None:
+    """Say what the command takes."""
+    parser.add_argument("component", metavar="NAME", nargs="*", help="of the component, or of several")
+    parser.add_argument("--no-wait", action="store_true", help="come back before it is where it should be")
+    parser.add_argument("--json", action="store_true", help="print data for programs, a line a component")
+    add_system_argument(parser)
+
+
+def execute(arguments: Namespace) -> int:
+    """Ask the parent, for each component named."""
+    command = arguments.command
+    if not arguments.component:
+        whole = "; `dolphin-mp shutdown` stops the whole system" if command == "stop" else ""
+        raise CommandError(f"{command}: name the component to {command}{whole}", WRONG_USE)
+    from dolphin_mp.client import Client
+
+    with Client(find_board(arguments.system).system) as client:
+        for name in dict.fromkeys(arguments.component):
+            result = client.request(command, LONGEST_S, component=name, wait=not arguments.no_wait)
+            if arguments.json:
+                print_json(result)
+            else:
+                say(_sentence(command, name, result))
+    return DONE
+
+
+def _sentence(command: str, name: str, result: dict[str, Any]) -> str:
+    state = result.get("state") if isinstance(result, dict) else None
+    if state is None:
+        return f"{name}: {command} was asked for"
+    pid = f", pid {result['pid']}" if result.get("pid") else ""
+    reason = f": {result['reason']}" if result.get("reason") else ""
+    return f"{name} is {state}{pid}{reason}"

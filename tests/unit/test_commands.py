@@ -1,0 +1,111 @@
+"""What requests mean, and when they are answered."""
+
+import pytest
+
+from dolphin_mp.parent.commands import ARGS, Pending, check, event_of
+from dolphin_mp.parent.control import BadRequestError, Request
+from dolphin_mp.supervision.vocabulary import (
+    ComponentStatus,
+    RestartRequested,
+    StartRequested,
+    State,
+    StopRequested,
+)
+
+
+def request(command, **args):
+    return Request(b"peer", 1, command, args)
+
+
+def row(state, incarnation=1, reason=""):
+    return ComponentStatus("ob", state, reason, 0, incarnation, 7, 0.0)
+
+
+ROWS = {"ob": row(State.READY), "edge": row(State.READY)}
+
+
+@pytest.mark.parametrize("command", ARGS)
+def test_each_command_takes_its_own_args_and_no_others(command):
+    values = {"component": "ob", "wait": False}
+    check(request(command, **{key: values[key] for key in ARGS[command]}))
+    with pytest.raises(BadRequestError, match=f"{command} takes .*, not 'force'") as caught:
+        check(request(command, force=True))
+    assert caught.value.code == "bad_request"
+
+
+def test_an_unknown_command_is_told_the_nearest():
+    with pytest.raises(BadRequestError, match=r"no command 'shutdwon'; did you mean 'shutdown'\?") as caught:
+        check(request("shutdwon"))
+    assert caught.value.code == "bad_command"
+    with pytest.raises(BadRequestError, match="there are ping, restart, shutdown, start, status, stop"):
+        check(request("zzz"))
+
+
+def test_wait_is_true_or_false():
+    with pytest.raises(BadRequestError, match='"wait" is true or false'):
+        check(request("stop", component="ob", wait="no"))
+
+
+@pytest.mark.parametrize(
+    ("command", "event"), [("start", StartRequested), ("stop", StopRequested), ("restart", RestartRequested)]
+)
+def test_events(command, event):
+    assert event_of(request(command, component="ob"), ROWS) == event("ob")
+
+
+@pytest.mark.parametrize("args", [{}, {"component": None}, {"component": ["ob"]}])
+def test_a_component_must_be_named(args):
+    with pytest.raises(BadRequestError, match=r'stop needs \{"component": NAME\}'):
+        event_of(request("stop", **args), ROWS)
+
+
+def test_an_unknown_component_is_told_the_nearest():
+    with pytest.raises(BadRequestError, match=r"no component 'egde'; did you mean 'edge'\?") as caught:
+        event_of(request("stop", component="egde"), ROWS)
+    assert caught.value.code == "no_such_component"
+    with pytest.raises(BadRequestError, match="there are edge, ob"):
+        event_of(request("stop", component="zzz"), ROWS)
+    with pytest.raises(BadRequestError, match=r"no component 'x{60}…'; "):
+        event_of(request("stop", component="x" * 5000), ROWS)
+
+
+class TestPending:
+    def outcome(self, command, row, before=1):
+        return Pending(request(command, component="ob"), "ob", before).outcome(row)
+
+    @pytest.mark.parametrize("state", [State.STOPPED, State.DONE, State.FAILED])
+    def test_a_stop_is_answered_when_it_is_down(self, state):
+        assert self.outcome("stop", row(state))["state"] == state
+
+    @pytest.mark.parametrize("state", [State.STOPPING, State.READY, State.STARTING, State.BACKOFF])
+    def test_not_before(self, state):
+        assert self.outcome("stop", row(state)) is None
+
+    def test_a_start_is_answered_when_it_is_ready(self):
+        assert self.outcome("start", row(State.STARTING, 2)) is None
+        assert self.outcome("start", row(State.WAITING)) is None
+        assert self.outcome("start", row(State.READY, 2)) == {
+            "component": "ob",
+            "state": "ready",
+            "pid": 7,
+            "restarts": 0,
+            "incarnation": 2,
+            "reason": "",
+        }
+
+    def test_a_start_of_what_is_ready_is_answered_at_once(self):
+        assert self.outcome("start", row(State.READY, 1))["incarnation"] == 1
+
+    def test_a_restart_is_answered_by_a_successor_only(self):
+        assert self.outcome("restart", row(State.READY, 1)) is None
+        assert self.outcome("restart", row(State.STOPPING, 1)) is None
+        assert self.outcome("restart", row(State.READY, 2))["incarnation"] == 2
+        assert self.outcome("restart", row(State.DONE, 2))["state"] == "done"
+
+    @pytest.mark.parametrize("command", ["start", "restart"])
+    def test_one_that_fails_is_told_why(self, command):
+        error = self.outcome(command, row(State.BACKOFF, 2, "exit 1: no luck"))
+        assert isinstance(error, BadRequestError)
+        assert (error.code, str(error)) == ("failed", "ob is backoff: exit 1: no luck")
+        assert self.outcome(command, row(State.BACKOFF, 1)) is None
+        assert isinstance(self.outcome(command, row(State.FAILED, 1)), BadRequestError)
