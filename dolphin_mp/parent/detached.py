@@ -49,7 +49,7 @@ def start_detached(
         "tied": tied,
     }
     folder = log_folder()
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / "output.log").open("ab") as log:
         if log.tell() > LOG_LIMIT:
             os.truncate(log.fileno(), 0)
