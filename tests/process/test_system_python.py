@@ -84,7 +84,7 @@ def test_classes_by_value_share_records_and_leaving_shuts_down(world):
 
 def test_classes_by_name_come_from_their_module(world, monkeypatch):
     world.write(
-        "parts.py",
+        "ticking.py",
         """
         from dolphin_mp import Component, Output
         class Tick(Component):
@@ -95,9 +95,9 @@ def test_classes_by_name_come_from_their_module(world, monkeypatch):
         """,
     )
     monkeypatch.syspath_prepend(str(world.folder))
-    import parts
+    import ticking
 
-    with System(world.name, {"a": parts.Tick, "b": "parts:Tick"}).launch() as client:
+    with System(world.name, {"a": ticking.Tick, "b": "ticking:Tick"}).launch() as client:
         assert float(world.record(client, "a.out").value) == 2.0
         assert float(world.record(client, "b.out").value) == 2.0
 
