@@ -199,9 +199,8 @@ class World(RuleBasedStateMachine):
     def _note_closing(self, before: dict[str, Any]) -> None:
         if not self.closing:
             self.closing = True
-            self.excused = {
-                self.order.process_of[n] for n, row in before.items() if row.state is State.STOPPING
-            }
+            stopping = {self.order.process_of[n] for n, row in before.items() if row.state is State.STOPPING}
+            self.excused = stopping | (self.unwanted & set(self.in_flight))
 
     def _note_failures(self, before: dict[str, Any], after: dict[str, Any]) -> None:
         for process in self.processes:
