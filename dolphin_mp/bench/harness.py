@@ -147,5 +147,6 @@ class Partner:
     def __exit__(self, *_: object) -> None:
         for stream in (self._process.stdin, self._process.stdout):
             assert stream is not None
-            stream.close()
+            with contextlib.suppress(OSError):  # it is dead
+                stream.close()
         self._process.wait()
