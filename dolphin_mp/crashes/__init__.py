@@ -1,1 +1,0 @@
-"""What is kept of a crash: gathered by the parent at once, written by a process of its own, read."""
