@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import signal
 import threading
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,8 @@ class DeathWatch:
                 os.close(pidfd)
 
     def _run(self) -> None:
+        # a signal taken here would not end the main thread's waiting
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
         while True:
             for pidfd, _ in self._epoll.poll():
                 call = self._due(pidfd)

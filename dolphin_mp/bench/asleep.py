@@ -36,4 +36,4 @@ def measure(effort: Effort) -> Iterator[Row]:
             samples = alternate(turns, effort.rounds)
             partner.ask("close")
     others = {kind: OURS for kind in kinds if kind != OURS}
-    yield from rows("one way, 1 KiB, to a sleeper", samples, others)
+    yield from rows("one way, 1 KiB, to a reader that sleeps", samples, others)

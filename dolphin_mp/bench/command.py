@@ -1,47 +1,73 @@
-"""A whole `dolphin-mp status`, from the shell's point of view, as a multiple of `python -c 0`."""
+"""What a whole command costs, beside an interpreter that does nothing; the demo runs meanwhile."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dolphin_mp.bench.harness import Effort, Row, alternate, rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-FLOOR, STATUS, READ = "python -c 0", "dolphin-mp status", "dolphin-mp read ob.book"
+PYTHON, STATUS = "python -c 0", "dolphin-mp status"
 REACH = {STATUS: 5.0}
+DEMO = """
+[components.ob]
+run = "dolphin_mp.workers.ob:OrderBook"
+options = { feed = "sim" }
+
+[components.spread]
+run = "dolphin_mp.workers.spread:Spread"
+"""
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """Give the rows; the demo runs meanwhile in a runtime folder of its own."""
-    command = [sys.executable, "-P", "-m", "dolphin_mp.cli"]
-    with tempfile.TemporaryDirectory(prefix="dmp-") as folder:
-        environment = {**os.environ, "XDG_RUNTIME_DIR": folder, "XDG_STATE_HOME": f"{folder}/state"}
-        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # or every start compiles the modules anew
+    """Give the rows."""
+    script = Path(sys.executable).parent / "dolphin-mp"
+    program = [str(script)] if script.exists() else [sys.executable, "-m", "dolphin_mp.cli"]
+    commands = {PYTHON: [sys.executable, "-c", "0"], STATUS: [*program, "status"]}
+    with _demo():
+        turns = {
+            what: lambda command=command: _turn(command, effort.commands)
+            for what, command in commands.items()
+        }
+        samples = alternate(turns, effort.rounds)
+    yield from rows("a whole command", samples, {STATUS: PYTHON}, REACH)
 
-        def run(arguments: Sequence[str]) -> None:
-            subprocess.run(arguments, env=environment, cwd=folder, check=True, capture_output=True)
 
-        def turn(arguments: Sequence[str]) -> float:
-            began = time.monotonic_ns()
-            for _ in range(effort.commands):
-                run(arguments)
-            return (time.monotonic_ns() - began) / effort.commands
+@contextlib.contextmanager
+def _demo() -> Iterator[None]:
+    """Have the demo run in a runtime folder of its own, beside whatever else this user runs."""
+    from dolphin_mp import Client
+    from dolphin_mp.parent.detached import start_detached
 
-        run([*command, "launch", "--detach"])
+    before = {name: os.environ.get(name) for name in ("XDG_RUNTIME_DIR", "XDG_STATE_HOME")}
+    with tempfile.TemporaryDirectory(prefix="dmp-bench-") as folder:
+        os.environ.update(XDG_RUNTIME_DIR=folder, XDG_STATE_HOME=folder)
         try:
-            turns = {
-                FLOOR: lambda: turn([sys.executable, "-c", "0"]),
-                STATUS: lambda: turn([*command, "status"]),
-                READ: lambda: turn([*command, "read", "ob.book"]),
-            }
-            samples = alternate(turns, effort.rounds)
+            path = Path(folder, "demo.toml")  # in the current folder there may be another system's file
+            path.write_text(DEMO, encoding="utf-8")
+            start_detached(str(path))
+            with Client("demo") as client:
+                yield
+                client.shutdown()
         finally:
-            run([*command, "shutdown"])
-    yield from rows("cli", samples, {STATUS: FLOOR, READ: FLOOR}, REACH)
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
+
+
+def _turn(command: list[str], count: int) -> float:
+    began = time.perf_counter_ns()
+    for _ in range(count):
+        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    return (time.perf_counter_ns() - began) / count

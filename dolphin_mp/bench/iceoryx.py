@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 def find() -> Any:
     """Give the package, or None without one."""
     try:
-        return importlib.import_module("iceoryx2")
+        found = importlib.import_module("iceoryx2")
     except ImportError:
         return None
+    return found if hasattr(found, "NodeBuilder") else None  # a folder of that name may be on the import path
 
 
 class Link:

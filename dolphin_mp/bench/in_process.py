@@ -47,7 +47,7 @@ def measure(effort: Effort) -> Iterator[Row]:
         with iceoryx.in_process(f"{name}-iceoryx", array) as its:
             turns |= {what: lambda turn=turn: turn(effort.calls // 10 + 1) for what, turn in its.items()}  # type: ignore[misc]
             samples = alternate(turns, effort.rounds)
-    yield from rows("channel", samples, {what: EMPTY for what in turns if what != EMPTY}, REACH)
+    yield from rows("in process", samples, {what: EMPTY for what in turns if what != EMPTY}, REACH)
 
 
 # each with a loop of its own: a call through one more function would be part of what is measured

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import itertools
 import mmap
 import multiprocessing.connection
 import os
@@ -17,13 +18,14 @@ import zmq
 
 from dolphin_mp.bench import iceoryx
 from dolphin_mp.bench.harness import Effort, Partner, Row, alternate, pinned, rows
-from dolphin_mp.ipc import Channel, _core
+from dolphin_mp.ipc import Channel, _core, layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 COUNT = 1 << 20  # of float64
 SIZE = 8 * COUNT
+KEEP = 1
 SETTLE_S = 0.002  # until the reader waits
 CLOCK = time.monotonic_ns
 
@@ -44,30 +46,33 @@ class Carrier(Protocol):
 
 
 class InPlace:
-    """The floor: written where it is read, and a counter."""
+    """The floor: written where it is read, and a counter; in turn in as many places as the channel has.
 
-    copies = False
+    One place alone would stay in the processor's cache, but has nothing to read while it is written.
+    """
+
+    places = layout.slot_count(KEEP, SIZE)
 
     def __init__(self, address: str | None = None) -> None:
         self.address = address or f"/dev/shm/dolphin-mp-bench-{os.getpid()}.{type(self).__name__}"
         self._is_first = address is None
+        size = 4096 + self.places * SIZE
         with Path(self.address).open("w+b" if self._is_first else "r+b") as file:
-            file.truncate(4096 + SIZE)
-            memory = mmap.mmap(file.fileno(), 4096 + SIZE)
-        # the data begin 64 bytes behind the counter: where `Bare` copies them, if it does
-        self._shared: np.ndarray[Any, Any] = np.frombuffer(memory, "f8", COUNT, 64)
-        self._own = np.zeros(COUNT)
-        self._counter = _core.Bare(memory, self._own if self._is_first and self.copies else bytearray(1))
+            file.truncate(size)
+            memory = mmap.mmap(file.fileno(), size)
+        places = [np.frombuffer(memory, "f8", COUNT, 4096 + n * SIZE) for n in range(self.places)]
+        self._places = itertools.cycle(places)
+        self._counter = _core.Bare(memory, bytearray(1))
 
     def send(self, value: float) -> int:
-        self._shared.fill(value)
+        next(self._places).fill(value)
         made = CLOCK()
         self._counter.send()
         return made
 
     def sum(self) -> int:
         self._counter.wait()
-        self._shared.sum()
+        next(self._places).sum()
         return CLOCK()
 
     def close(self) -> None:
@@ -75,14 +80,23 @@ class InPlace:
             Path(self.address).unlink()
 
 
+class OnePlace(InPlace):
+    """The same in one place."""
+
+    places = 1
+
+
 class Copied(InPlace):
     """The floor of what copies once."""
 
-    copies = True
+    def __init__(self, address: str | None = None) -> None:
+        super().__init__(address)
+        self._own = np.zeros(COUNT)
 
     def send(self, value: float) -> int:
         self._own.fill(value)
         made = CLOCK()
+        np.copyto(next(self._places), self._own)
         self._counter.send()
         return made
 
@@ -93,7 +107,7 @@ class Writing:
     def __init__(self, address: str | None = None) -> None:
         self.address = address or f"dolphin-mp-bench-{os.getpid()}.{type(self).__name__}"
         if address is None:
-            self._channel = Channel.create(self.address, "f8", COUNT, keep=1)
+            self._channel = Channel.create(self.address, "f8", COUNT, keep=KEEP)
             self._channel.claim()
         else:
             self._channel = Channel.attach(address)
@@ -107,9 +121,7 @@ class Writing:
         return made  # noqa: RET504 - taken inside, before the commit
 
     def sum(self) -> int:
-        while (newest := self._channel.wait(self._version)) == self._version:  # a claim ends a wait, too
-            pass
-        self._version = newest
+        self._version = self._channel.wait(self._version)
         with self._channel.view() as array:
             array.sum()
         return CLOCK()
@@ -207,17 +219,22 @@ class Pipe:
 
 
 IN_PLACE, COPIED = "sum in place", "copy and sum"
+ONE_PLACE = "sum in place, always the same 8 MiB"
 WRITING, PUBLISH = "channel: from the commit of writing()", "channel: by publish(array)"
 KINDS: Mapping[str, type[Carrier]] = {
     IN_PLACE: InPlace,
     WRITING: Writing,
+    ONE_PLACE: OnePlace,
     COPIED: Copied,
     PUBLISH: Publish,
     "iceoryx2": Iceoryx,
     "ZeroMQ PAIR": ZeroMQ,
     "multiprocessing.Pipe": Pipe,
 }
-FLOORS = {kind: IN_PLACE if kind == WRITING else COPIED for kind in KINDS if kind not in {IN_PLACE, COPIED}}
+FLOORS = {kind: COPIED for kind in KINDS if kind not in {IN_PLACE, COPIED}} | {
+    WRITING: IN_PLACE,
+    ONE_PLACE: IN_PLACE,
+}
 REACH = {WRITING: 1.3, PUBLISH: 1.2}
 
 
@@ -238,7 +255,7 @@ def measure(effort: Effort) -> Iterator[Row]:
         samples = alternate(turns, effort.rounds)
         partner.ask("close")
     floors = {kind: floor for kind, floor in FLOORS.items() if kind in kinds}
-    yield from rows("8 MiB until it is summed", samples, floors, REACH)
+    yield from rows("8 MiB until the reader has summed it", samples, floors, REACH)
 
 
 def _turn(partner: Partner, kind: str, side: Carrier, count: int) -> float:

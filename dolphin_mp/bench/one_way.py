@@ -34,4 +34,9 @@ def measure(effort: Effort) -> Iterator[Row]:
             turns = {kind: lambda kind=kind: turn(kind) for kind in kinds}
             samples = alternate(turns, effort.rounds)
             partner.ask("close")
-    yield from rows("one way, 1 KiB, busy", samples, {kind: FLOOR for kind in kinds if kind != FLOOR}, REACH)
+    yield from rows(
+        "one way between two processes, 1 KiB, both busy",
+        samples,
+        {kind: FLOOR for kind in kinds if kind != FLOOR},
+        REACH,
+    )

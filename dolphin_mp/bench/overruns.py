@@ -37,8 +37,8 @@ def measure(effort: Effort) -> Iterator[Row]:
         partner.answer()
     taken = taken or [0]
     yield Row(
-        "channel",
-        "latest_into(array) of 1 MiB beside a back-to-back writer",
+        "1 MiB beside a back-to-back writer",
+        "latest_into(array)",
         min(taken),
         sorted(taken)[len(taken) // 2],
         max(taken),

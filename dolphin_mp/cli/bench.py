@@ -1,11 +1,11 @@
-"""`dolphin-mp bench`: measures this machine, and prints each thing beside the least it could cost."""
+"""`dolphin-mp bench`: this machine's numbers, each beside the least it could be and what it should be."""
 
 from __future__ import annotations
 
-import json
-import sys
+import itertools
 
-from dolphin_mp.cli.errors import CommandError
+from dolphin_mp.cli.errors import DONE, WRONG_USE, CommandError
+from dolphin_mp.cli.show import Column, print_json, say, table, terminal_width
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,49 +13,74 @@ if TYPE_CHECKING:
 
     from dolphin_mp.bench import Row
 
+COLUMNS = (
+    Column("WHAT"),
+    Column("MEDIAN", right=True),
+    Column("LEAST", right=True, rank=2),
+    Column("MOST", right=True, rank=3),
+    Column("RATIO", right=True),
+    Column("REACH", right=True, rank=1),
+    Column("REACHED", rank=1),
+    Column("RATIO TO", rank=1),
+)
+
 
 def add_arguments(_name: str, parser: ArgumentParser) -> None:
     """Say what the command takes."""
-    parser.add_argument("what", metavar="WHAT", nargs="*", help="channel, cli; all without one")
-    parser.add_argument(
-        "--quick", action="store_true", help="a few rounds only: shows that it runs, measures little"
-    )
+    parser.add_argument("what", metavar="WHAT", nargs="*", help="only these: channel, cli")
     parser.add_argument("--json", action="store_true", help="print data for programs")
+    parser.add_argument(
+        "--quick", action="store_true", help="measure little: numbers to look at, not to quote"
+    )
+    parser.epilog = (
+        "Ratios are of one run and one machine; measure on a quiet one. A reach missed is no failure."
+    )
 
 
 def execute(arguments: Namespace) -> int:
-    """Measure, printing each row as it comes; exits with 1 if a number was not reached."""
-    from dolphin_mp.bench import BENCHES, FULL, TINY, measure
+    """Measure and print."""
+    from dolphin_mp import bench
+    from dolphin_mp.bench.machine import describe
 
-    unknown = [name for name in arguments.what if name not in BENCHES]
-    if unknown:
-        raise CommandError(f"no bench {unknown[0]!r}: there are {', '.join(BENCHES)}", 2)
-    missed = False
-    found = []
-    for row in measure(arguments.what, TINY if arguments.quick else FULL):
-        missed = missed or row.reached is False
-        found.append(row.as_data())
-        if not arguments.json:
-            print(line_of(row))
-            sys.stdout.flush()
-    if arguments.json:
-        print(json.dumps({"rows": found}))
-    return int(missed)
-
-
-def line_of(row: Row) -> str:
-    """Give one result as a line: what, median time, ratio to its floor, what is to be reached."""
-    times = f"{_time(row.median_ns):>10} ({_time(row.least_ns)} to {_time(row.most_ns)})"
-    parts = [f"{row.bench}: {row.what}".ljust(72), times.ljust(36)]
-    if row.ratio is not None:
-        parts.append(f"{row.ratio:.2f} x {row.floor}")
-    if row.reach is not None:
-        parts.append(f"reach {row.reach:g} x: {'yes' if row.reached else 'NO'}")
-    return "  ".join([*parts, row.note]).rstrip()
+    machine = describe()
+    if not arguments.json:
+        what = f"{machine['processor']}, {machine['cores']} cores, Python {machine['python']}"
+        say(f"{what}, load {machine['load']}")
+    effort = bench.TINY if arguments.quick else bench.FULL
+    try:
+        rows = bench.measure(arguments.what, effort)
+        if arguments.json:
+            print_json({"machine": machine, "rows": [row.as_data() for row in rows]})
+        else:
+            for title, group in itertools.groupby(rows, lambda row: row.bench):
+                _show(title, list(group))
+    except LookupError as error:
+        raise CommandError(str(error.args[0]), WRONG_USE) from None
+    return DONE
 
 
-def _time(ns: float) -> str:
-    for size, unit in ((1e6, "ms"), (1e3, "us")):
-        if ns >= size:
-            return f"{ns / size:.2f} {unit}"
-    return f"{ns:.0f} ns"
+def _show(title: str, rows: list[Row]) -> None:
+    print(f"\n{title}", flush=True)
+    print("\n".join(table(COLUMNS, [_cells(row) for row in rows], terminal_width(), {})), flush=True)
+
+
+def _cells(row: Row) -> list[str]:
+    reached = {None: "", True: "yes", False: "no"}[row.reached]
+    return [
+        row.what,
+        duration(row.median_ns),
+        duration(row.least_ns),
+        duration(row.most_ns),
+        "" if row.ratio is None else f"{row.ratio:.2f}",
+        "" if row.reach is None else f"{row.reach:g}",
+        reached,
+        row.note or row.floor,
+    ]
+
+
+def duration(nanoseconds: float) -> str:
+    """Give a time with three digits that matter."""
+    for size, unit in ((1e9, "s"), (1e6, "ms"), (1e3, "us")):
+        if nanoseconds >= size:
+            return f"{nanoseconds / size:.3g} {unit}"
+    return f"{nanoseconds:.3g} ns"

@@ -38,10 +38,12 @@ from dolphin_mp.process.main import become
 from dolphin_mp.system import find_system
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import FrameType
 
     from dolphin_mp.plan import ComponentPlan, Plan
 
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _IN_CREATE_OR_MOVED_TO = 0x100 | 0x80
 
 
@@ -63,16 +65,31 @@ def run_alone(component: str, config: Path | None) -> int:
         raise NoSuchComponentError(
             f"no component {component!r} in {plan.name}; there is {', '.join(near)}"
         ) from None
-    _end_on_signals()
-    board = _share_board(plan)
+    outputs: list[Segment] = []
+    with _signals_kept(signal.SIG_BLOCK):
+        _end_on_signals()
+        board = _share_board(plan)
+        try:
+            _refuse_second(board, plan, component)
+            _own_outputs(plan, part, outputs)
+            with _signals_kept(signal.SIG_UNBLOCK):
+                return _run(plan, part)
+        except (ChannelError, FolderError) as error:
+            raise LaunchError(str(error)) from None
+        finally:
+            for segment in outputs:
+                segment.close(unlink=False)
+            _leave(board, plan)
+
+
+@contextlib.contextmanager
+def _signals_kept(how: int) -> Iterator[None]:
+    """Block the signals that end it, or let them come: none may interrupt what makes or removes segments."""
+    before = signal.pthread_sigmask(how, ENDING)
     try:
-        _refuse_second(board, plan, component)
-        outputs = [_own_output(plan, output) for output in part.outputs]
-        return _run(plan, part, outputs)
-    except (ChannelError, FolderError) as error:
-        raise LaunchError(str(error)) from None
+        yield
     finally:
-        _leave(board, plan)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end_on_signals() -> None:
@@ -81,7 +98,7 @@ def _end_on_signals() -> None:
     def leave(_number: int, _frame: FrameType | None) -> None:
         raise SystemExit(0)
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in ENDING:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup(1)
             signal.signal(number, leave)
 
@@ -110,28 +127,22 @@ def _refuse_second(board: Board, plan: Plan, component: str) -> None:
         raise RunningError(f"{component!r} is running already (pid {board.read(row).pid})")
 
 
-def _own_output(plan: Plan, output: object) -> Segment | None:
-    try:
-        return make_segment(plan.name, output)  # type: ignore[arg-type]
-    except SegmentExistsError:  # a parent lives and owns it
-        return None
+def _own_outputs(plan: Plan, part: ComponentPlan, made: list[Segment]) -> None:
+    for output in part.outputs:
+        with contextlib.suppress(SegmentExistsError):  # a parent lives and owns it
+            made.append(make_segment(plan.name, output))
 
 
-def _run(plan: Plan, part: ComponentPlan, outputs: list[Segment | None]) -> int:
+def _run(plan: Plan, part: ComponentPlan) -> int:
     setproctitle(f"{part.name} [dolphin-mp {plan.name}]")
-    try:
-        _wait_for([segment_name(plan.name, item.channel) for item in part.inputs])
-        folder = runtime_folder(plan.name)
-        board = Board.attach(board_name(plan.name))
-        board.doorbell(board.add(part.name)).reset()
-        board.close()
-        return become(
-            Assignment(plan.name, part.name, 1, "run", 0, 0, {}, str(Path.cwd()), f"{folder}/notify", (part,))
-        )
-    finally:
-        for segment in outputs:
-            if segment is not None:
-                segment.close(unlink=False)
+    _wait_for([segment_name(plan.name, item.channel) for item in part.inputs])
+    folder = runtime_folder(plan.name)
+    board = Board.attach(board_name(plan.name))
+    board.doorbell(board.add(part.name)).reset()
+    board.close()
+    return become(
+        Assignment(plan.name, part.name, 1, "run", 0, 0, {}, str(Path.cwd()), f"{folder}/notify", (part,))
+    )
 
 
 def _wait_for(names: list[str]) -> None:

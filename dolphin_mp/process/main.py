@@ -100,6 +100,7 @@ def _start_pulse(runners: list[Runner], bell: _core.Doorbell) -> None:
     """Sample CPU and memory each second, from a thread of its own, until the bell is rung."""
 
     def run() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # for the main thread alone
         sampler = Sampler()
         due = time.monotonic_ns()
         while True:

@@ -44,6 +44,7 @@ class Tie:
         threading.Thread(target=self._run, name="dolphin-mp-parent", daemon=True).start()
 
     def _run(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # for the main thread alone
         if not self._is_dead:
             poll = select.poll()
             poll.register(self._pidfd, select.POLLIN)

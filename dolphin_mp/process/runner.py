@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import signal
 import sys
 import threading
 import time
@@ -238,6 +239,7 @@ class Runner:
         task = asyncio.ensure_future(run())
 
         def until_rung() -> None:
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # for the main thread alone
             self.bell.wait_until(-1)
             with contextlib.suppress(RuntimeError):  # the loop is closed: run() had ended by itself
                 loop.call_soon_threadsafe(task.cancel)

@@ -306,7 +306,7 @@ def test_who_waits_for_a_component_is_told_that_the_end_came_first(up, raw):
     waiter.socket.send(
         json.dumps({"v": 1, "id": 5, "command": "start", "args": {"component": "reader"}}).encode()
     )
-    assert raw().ask("ping")["ok"]
+    assert waiter.ask("ping")["ok"]  # on the same socket: what was sent before it has arrived
     client.close()
     answer = waiter.receive()
     assert answer["id"] == 5

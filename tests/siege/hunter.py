@@ -184,7 +184,7 @@ class Hunt:
         self._told = shared(1)  # the newest version that a writer was told to be published
         self._known: dict[int, int] = {}
         self._epoch = 0
-        self.kills = {"before the claim": 0, "as a writer": 0, "with a record under way": 0}
+        self.kills = {"before the claim": 0, "as a writer": 0, "between commit and return": 0}
         self._readers = [Reader(self._name, seed + n, sleepy=prey.sleepy) for n in range(READERS)]
         self._records = self._lost = self._waits = 0
 
@@ -228,7 +228,11 @@ class Hunt:
         assert told <= version <= told + 1, f"{version} committed, {told} told"
         written = channel.epoch > epoch
         self.kills[
-            "with a record under way" if version > told else "as a writer" if written else "before the claim"
+            "between commit and return"
+            if version > told
+            else "as a writer"
+            if written
+            else "before the claim"
         ] += 1
         self._told[0] = version
         records = channel.since(max(0, version - self.prey.keep)).records

@@ -730,6 +730,28 @@ def test_claiming_again_changes_nothing(channel):
     assert channel.publish(fours(1)) == 1
 
 
+def test_a_whole_record_that_was_never_committed_is_not_there_and_its_version_is_written_again(name):
+    """What a writer leaves that dies between the slot's last word and the committed one: W4 without W5."""
+    with Channel.create(name, "u8", keep=3) as channel:
+        channel.claim()
+        for n in range(1, 6):
+            channel.publish(n)
+        header = channel._segment.header
+        slot = header.header_size + 6 % header.slot_count * header.slot_stride
+        words = memoryview(_core.Memory(channel._segment.fd, header.segment_size, True)).cast("Q")
+        words[slot // 8], words[slot // 8 + 8] = 2 * 6, 666
+        with Channel.attach(name) as reader:
+            assert reader.latest().version == 5
+            assert reader._read(6) is None
+            assert [int(record.value) for record in reader.since(0).records] == [3, 4, 5]
+            with pytest.raises(ValueError, match="the newest is 5"):
+                reader.since(6)
+            channel.release()
+            channel.claim()
+            assert channel.publish(6) == 6
+            assert int(reader._read(6).value) == 6
+
+
 def test_a_second_writer_is_refused_by_the_holders_pid(name, channel):
     with Channel.attach(name) as other:
         with pytest.raises(ClaimedError, match=f"pid {os.getpid()}"):
