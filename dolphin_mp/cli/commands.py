@@ -9,6 +9,7 @@ COMMANDS = {
     "check": ("Run a system", "checking", "check a configuration without starting anything"),
     "init": ("Run a system", "init", "write a configuration, two components and their test to begin with"),
     "status": ("See what it does", "status", "show what each component does"),
+    "logs": ("See what it does", "logs", "show what components said; -f goes on with what they say"),
     "read": ("See what it does", "read", "show a channel's latest record"),
     "start": ("Steer it", "steering", "start a component that was stopped, has failed or is done"),
     "stop": ("Steer it", "steering", "stop a component, and let it stay down"),

@@ -21,17 +21,23 @@ from typing import TYPE_CHECKING, Any
 from setproctitle import setproctitle
 
 from dolphin_mp.cli.display import JSON, LIVE
+from dolphin_mp.cli.logs import line_of
 from dolphin_mp.cli.screen import Lines, Region, clean
 from dolphin_mp.cli.show import table, uses_colour
 from dolphin_mp.cli.telling import closing, describe, introduction
 from dolphin_mp.ipc import ChannelError
 from dolphin_mp.ipc._core import boottime_ns
 from dolphin_mp.ipc.board import Board
+from dolphin_mp.logs.files import files_folder
+from dolphin_mp.logs.reader import Follower, since
+from dolphin_mp.logs.record import STDOUT, SYSTEM, timestamp
 from dolphin_mp.paths import board_name
 from dolphin_mp.status import status_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from dolphin_mp.logs.record import Record
 
 MAX_EVENT = 1 << 20
 MAX_OUTPUT = 1 << 16
@@ -85,8 +91,12 @@ class Viewer:
         self._again = again
         self._terminal = Terminal(live=mode == LIVE)
         self._lines = Lines()
+        self._has_terminal = os.isatty(1)
         self._command = "dolphin-mp"
         self._board: Board | None = None
+        self._logs: Follower | None = None
+        self._since = timestamp(time.time_ns())
+        self._width = 0
         self._states: dict[str, str] = {}
         self._ended = False
 
@@ -97,14 +107,17 @@ class Viewer:
             end.setblocking(False)
         signal.set_wakeup_fd(wakeup.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGWINCH, lambda *_: None)
-        sources = [fd for fd in (self._events.fileno(), self._output, resized.fileno()) if fd >= 0]
         while True:
+            logs = self._logs.fileno() if self._logs is not None else -1
+            sources = [fd for fd in (self._events.fileno(), self._output, resized.fileno(), logs) if fd >= 0]
             ready, _, _ = select.select(sources, [], [], self._patience())
             above: list[str] = []
             if resized.fileno() in ready:
                 resized.recv(4096)
             if self._output in ready:
                 above += self._read_output()
+            if self._logs is not None and logs in ready:
+                above += self._show(self._logs.read())
             events = self._read_events() if self._events.fileno() in ready else []
             for event in events or ():
                 above += self._take(event)
@@ -145,13 +158,15 @@ class Viewer:
         if what == "launched":
             setproctitle(f"viewer [dolphin-mp {event['system']}]")
             self._board = _board(event["system"])
-        if what in {"launching", "launched"}:
+            return ([] if self._again else introduction(event, self._command)) + self._follow(event["system"])
+        if what == "launching":
             return [] if self._again else introduction(event, self._command)
         self._ended = what in {"ended", "refused"}
         if what == "refused":
             return []
         if what == "ended":
-            return [closing(event["exit_code"], self._command)]
+            rest = self._show(self._logs.read()) if self._logs is not None else []
+            return [*rest, closing(event["exit_code"], self._command)]
         text = "" if self._mode == JSON or self._is_plain_to_see(event) else describe(event)
         return [clean(f"{time.strftime('%H:%M:%S')} {text}", colour=False)] if text else []
 
@@ -167,10 +182,35 @@ class Viewer:
         return state in {"waiting", "stopping"} or (state == "ready" and not event["restarts"])
 
     def _print_json(self, event: dict[str, Any]) -> None:
+        self._print(json.dumps(event))
+
+    def _print(self, text: str) -> None:
         try:
-            print(json.dumps(event), flush=True)
+            print(text, flush=True)
         except OSError:  # nobody reads any more
             sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+
+    def _follow(self, system: str) -> list[str]:
+        """Begin with what was said since this process began."""
+        folder = files_folder(system)
+        try:
+            self._logs = Follower(folder)
+        except OSError:  # there is none: nothing will be written either
+            return []
+        return self._show(since(folder, self._logs.files, self._since))
+
+    def _show(self, records: Iterable[Record]) -> list[str]:
+        """Give records' lines; what was printed goes on to stdout, if that is no terminal."""
+        lines: list[str] = []
+        for record in records:
+            if record["stream"] == SYSTEM:
+                continue  # the parent has told it itself
+            if record["stream"] == STDOUT and not self._has_terminal:
+                self._print(record["message"])
+                continue
+            self._width = min(24, max(self._width, len(record["component"])))
+            lines += line_of(record, self._width, colour=self._terminal.colour, is_short=True).split("\n")
+        return lines
 
     def _read_output(self) -> list[str]:
         try:

@@ -141,7 +141,7 @@ def _run(plan: Plan, part: ComponentPlan) -> int:
     board.doorbell(board.add(part.name)).reset()
     board.close()
     return become(
-        Assignment(plan.name, part.name, 1, "run", 0, 0, {}, str(Path.cwd()), f"{folder}/notify", (part,))
+        Assignment(plan.name, part.name, 1, "run", 0, 0, {}, str(Path.cwd()), f"{folder}/notify", "", (part,))
     )
 
 

@@ -94,7 +94,8 @@ def run_system(
         orchestrator.close()
         raise
     orchestrator.close()
-    end_children(others)
+    end_children(others | {orchestrator.collector})
+    orchestrator.end_logs()
     ground.remove()
     orchestrator.say_goodbye()
     return code

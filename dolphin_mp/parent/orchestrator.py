@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from dolphin_mp.ipc import _core
 from dolphin_mp.ipc.board import ParentPart, pack_parent
+from dolphin_mp.logs.keeper import Keeper
 from dolphin_mp.parent.children import Children
 from dolphin_mp.parent.control import ControlServer
 from dolphin_mp.parent.desk import Desk
@@ -103,6 +104,14 @@ class Orchestrator:
             self._handle,
             lambda: self._shut_down("as asked", ShutdownRequested()),
         )
+        self._logs = Keeper(
+            plan.name,
+            ground.folder,
+            dict.fromkeys(component.process for component in plan.components),
+            surroundings.environment,
+            components=tuple(self._parts),
+        )
+        self._watch_collector()
         self._children = Children(spawner, self._poller, self._heard_of, self._hear, self._tell)
         self._poller.add(self._words.fileno(), self._hear)
         for fd in self._control.filenos():
@@ -137,11 +146,22 @@ class Orchestrator:
     def close(self) -> None:
         """Let go of everything but the control socket; the zygote and parked processes end."""
         self._children.close()
+        if self._logs.fileno() >= 0:
+            self._poller.remove(self._logs.fileno())
         self._words.close()
         self._poller.close()
         signal.set_wakeup_fd(-1)
         self._signals.close()
         self._signals_in.close()
+
+    @property
+    def collector(self) -> int:
+        """The pid of the process that writes down what is said; it ends after all others."""
+        return self._logs.pid
+
+    def end_logs(self) -> None:
+        """Wait, within a bound, until the last words of the components are written."""
+        self._logs.end()
 
     def say_goodbye(self) -> None:
         """Answer who waits for the end, now that nothing of the system is left, and stop listening."""
@@ -189,6 +209,18 @@ class Orchestrator:
         told = {"event": "shutdown", "system": self._plan.name, "why": why}
         self._tell({**told, "forced": isinstance(event, Forced)})
         self._handle(event)
+
+    def _watch_collector(self) -> None:
+        if self._logs.fileno() >= 0:
+            self._poller.add(self._logs.fileno(), self._collector_died)
+
+    def _collector_died(self) -> None:
+        self._poller.remove(self._logs.fileno())
+        if not self._logs.look_after():
+            self._tell(
+                {"event": "logs", "reason": "what is said is not written down: the collector keeps dying"}
+            )
+        self._watch_collector()
 
     def _launcher_left(self) -> None:
         self._poller.remove(self._tie)
@@ -242,6 +274,7 @@ class Orchestrator:
             self._surroundings.environment,
             self._surroundings.cwd,
             f"{self._ground.folder}/notify",
+            self._logs.folder,
             tuple(self._parts[name] for name in action.members),
         )
         self._children.spawn(assignment)
@@ -258,6 +291,7 @@ class Orchestrator:
             action.reason,
         )
         self._board.parent_cell(self._rows[action.component]).write(pack_parent(part))
+        self._say(action)
         self._tell(
             {
                 "event": "state",
@@ -269,6 +303,18 @@ class Orchestrator:
                 "pid": pid,
             }
         )
+
+    def _say(self, action: Report) -> None:
+        """Write a state down among the component's own words."""
+        level = (
+            "error"
+            if action.state is State.FAILED
+            else "warning"
+            if action.state is State.BACKOFF
+            else "info"
+        )
+        text = f"{action.state}: {action.reason}" if action.reason else str(action.state)
+        self._logs.say(level, text, action.component)
 
     def _settle(self) -> None:
         """Say once that nothing is on its way any more: who still waits, waits for one in trouble."""

@@ -15,7 +15,8 @@ class Assignment:
 
     Attributes: system; process; incarnation; orphan ("run" or "stop" when the parent dies); parent (its pid);
     open_files (the soft limit to go back to); environment; cwd; members (what runs in it, a thread each if
-    several); notify (the path of the parent's datagram socket).
+    several); notify (the path of the parent's FIFO); logs (the folder of the pipes for what is said, empty
+    where there are none).
     """
 
     system: str
@@ -27,6 +28,7 @@ class Assignment:
     environment: dict[str, str]
     cwd: str
     notify: str
+    logs: str
     members: tuple[ComponentPlan, ...]
 
     def to_json(self) -> bytes:

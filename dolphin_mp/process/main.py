@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import faulthandler
 import logging
 import os
 import signal
@@ -14,8 +15,9 @@ from typing import TYPE_CHECKING
 from setproctitle import setproctitle
 
 from dolphin_mp.ipc import Board, _core
+from dolphin_mp.logs import stream
 from dolphin_mp.paths import board_name
-from dolphin_mp.process.lossy import take_streams
+from dolphin_mp.process import lossy
 from dolphin_mp.process.notify import Notifier
 from dolphin_mp.process.orphan import Tie
 from dolphin_mp.process.runner import TERMINATED, Runner, Terminated
@@ -33,8 +35,7 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 def become(assignment: Assignment) -> int:
     """Run the assignment's components to their end; gives the process' exit code."""
     setproctitle(f"{assignment.process} [dolphin-mp {assignment.system}]")
-    take_streams()
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, stream=sys.stderr, force=True)
+    _take_streams(assignment)
     board = Board.attach(board_name(assignment.system))
     ended = _core.Doorbell()
     tie = None
@@ -61,6 +62,17 @@ def become(assignment: Assignment) -> int:
     return max(runner.exit_code for runner in runners)
 
 
+def _take_streams(assignment: Assignment) -> None:
+    """Have what this process says become records; where nobody collects, keep its streams from waiting."""
+    names = [member.name for member in assignment.members]
+    if assignment.logs:
+        faulthandler.enable()  # its report goes to descriptor 2, whatever that is then
+        if stream.take_streams(assignment.logs, assignment.process, assignment.incarnation, names):
+            return
+    lossy.take_streams()
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, stream=sys.stderr, force=True)
+
+
 def _tie(assignment: Assignment, runners: list[Runner], ended: _core.Doorbell) -> Tie:
     stop_within_s = max(member.stop_within_s for member in assignment.members)
     return Tie(assignment.parent, [runner.bell for runner in runners], stop_within_s, ended)
@@ -70,9 +82,10 @@ def leave(code: int) -> None:
     """End a forked process: its own exit functions run, what it inherited is not torn down twice."""
     atexit._run_exitfuncs()
     logging.shutdown()
-    for stream in (sys.stdout, sys.stderr):
+    stream.finish_streams()
+    for output in (sys.stdout, sys.stderr):
         try:
-            stream.flush()
+            output.flush()
         except (OSError, ValueError):  # nobody reads any more
             continue
     os._exit(code)

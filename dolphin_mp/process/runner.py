@@ -17,6 +17,7 @@ from dolphin_mp.component import Done, create_component
 from dolphin_mp.ipc import Channel, ChannelError, ClaimedError, SegmentMissingError, _core, wait_any
 from dolphin_mp.ipc.board import ComponentPart, pack_component
 from dolphin_mp.loader import load_component
+from dolphin_mp.logs.stream import speak_for
 from dolphin_mp.paths import segment_name
 from dolphin_mp.process.beat import Beat
 from dolphin_mp.process.schedule import next_fire_ns
@@ -77,6 +78,7 @@ class Runner:
 
     def run(self) -> None:
         """Be the component until it is asked to stop, is done or fails; sets `exit_code`."""
+        speak_for(self.plan.name)
         try:
             self._board.take_row(self.row)
         except ClaimedError as error:  # its row is another's to write
@@ -95,7 +97,7 @@ class Runner:
         except SystemExit as leave:
             self._leave(leave.code)
         except BaseException as error:  # noqa: BLE001 - whatever ends a component ends its process, and is told
-            traceback.print_exc()
+            sys.stderr.write(traceback.format_exc())  # at once: it is one record then
             self._fail(_describe(error), FAILED)
         finally:
             for channel in self._channels.values():

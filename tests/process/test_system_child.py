@@ -145,7 +145,8 @@ def test_it_holds_no_stray_descriptors(world):
         for name in ("source", "sink"):
             links = descriptors(world.rows(client)[name]["pid"])
             own = [link for fd, link in links.items() if fd > 2]
-            allowed = ("/dev/shm/dolphin-mp-", "/proc/", str(world.runtime / "notify"), "anon_inode:[")
+            runtime = [str(world.runtime / name) for name in ("notify", "logs/", "crash/")]
+            allowed = ("/dev/shm/dolphin-mp-", "/proc/", "anon_inode:[", *runtime)
             assert all(link.startswith(allowed) for link in own), links
             assert len(own) < 20, links
         client.shutdown()
