@@ -11,6 +11,7 @@ COMMANDS = {
     "status": ("See what it does", "status", "show what each component does"),
     "logs": ("See what it does", "logs", "show what components said; -f goes on with what they say"),
     "read": ("See what it does", "read", "show a channel's latest record"),
+    "crashes": ("See what it does", "crashes", "show the crashes there were, and all that is known of one"),
     "start": ("Steer it", "steering", "start a component that was stopped, has failed or is done"),
     "stop": ("Steer it", "steering", "stop a component, and let it stay down"),
     "restart": ("Steer it", "steering", "give a component a fresh process"),

@@ -61,6 +61,9 @@ def describe(event: dict[str, Any]) -> str:
             return f"stopping ({event['why']}); Ctrl-C kills what does not stop"
         case "lost":
             return f"{event['count']} events could not be shown in time"
+        case "crash":
+            found = event.get("error") or f"`dolphin-mp crashes {event['id']}` shows all that is known"
+            return f"{event['process']} crashed: {found}"
     return str(event.get("reason", ""))
 
 

@@ -9,12 +9,14 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dolphin_mp.ipc import _core
 from dolphin_mp.parent.spawner import Line, Spawner, SpawnError
 from dolphin_mp.supervision.vocabulary import Exited, Spawned, SpawnFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dolphin_mp.hang.watch import HangWatch
     from dolphin_mp.parent.poller import Poller
     from dolphin_mp.process.assignment import Assignment
 
@@ -32,6 +34,7 @@ class Child:
     pid: int = 0
     pidfd: int = -1
     reason: str = ""
+    spawned_ns: int = 0
 
 
 class Children:
@@ -40,7 +43,9 @@ class Children:
     Args:
         spawner: makes them.
         poller: tells of births and deaths.
-        handle: takes each event.
+        watch: tells who hangs.
+        handle: takes each birth, or what became of it.
+        bury: takes each death.
         hear: takes what components have said until now; called before a death is told.
         tell: publishes an event for people.
     """
@@ -49,13 +54,17 @@ class Children:
         self,
         spawner: Spawner,
         poller: Poller,
-        handle: Callable[[Spawned | SpawnFailed | Exited], None],
+        watch: HangWatch,
+        handle: Callable[[Spawned | SpawnFailed], None],
+        bury: Callable[[Exited, Child], None],
         hear: Callable[[], None],
         tell: Callable[[dict[str, Any]], None],
     ) -> None:
         self._spawner = spawner
         self._poller = poller
+        self._watch = watch
         self._handle = handle
+        self._bury = bury
         self._hear = hear
         self._tell = tell
         self._children: dict[str, Child] = {}
@@ -66,6 +75,11 @@ class Children:
         """Give the components in a process."""
         child = self._children.get(process)
         return child.members if child else ()
+
+    def handle_of(self, process: str) -> tuple[int, int]:
+        """Give a living process' pid and pidfd; 0 and -1 if there is none."""
+        child = self._children.get(process)
+        return (child.pid, child.pidfd) if child is not None else (0, -1)
 
     def blame(self, process: str, incarnation: int, reason: str) -> None:
         """Note why a process is about to end, in its own words."""
@@ -79,8 +93,10 @@ class Children:
         """Ask for a process; `Spawned` or `SpawnFailed` follows."""
         process, incarnation = assignment.process, assignment.incarnation
         try:
-            line, memory = self._spawner.fork(b"run", assignment.to_json())
-        except SpawnError as error:
+            timer = self._watch.begin(process, incarnation, assignment.members)
+            line, memory = self._spawner.fork(b"run", assignment.to_json(), timer)
+        except (SpawnError, OSError) as error:
+            self._watch.end(process)
             self._handle(SpawnFailed(process, incarnation, str(error)))
             return
         os.close(memory)
@@ -96,16 +112,19 @@ class Children:
         pid = child.line.here()
         self._forget_line(child)
         if pid is None:
+            self._watch.end(child.process)
             del self._children[child.process]
             self._handle(SpawnFailed(child.process, child.incarnation, "it died at its birth"))
             return
         try:
             child.pid, child.pidfd = pid, os.pidfd_open(pid)
         except OSError as error:  # no descriptor is left
+            self._watch.end(child.process)
             del self._children[child.process]
             os.kill(pid, signal.SIGKILL)
             self._handle(SpawnFailed(child.process, child.incarnation, f"can't watch it: {error.strerror}"))
             return
+        child.spawned_ns = _core.boottime_ns()
         self._poller.add(child.pidfd, lambda: self._died(child))
         self._handle(Spawned(child.process, child.incarnation, pid))
 
@@ -137,9 +156,10 @@ class Children:
                 return
             code = found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
         self._hear()
+        self._watch.end(child.process)
         self._forget(child)
         del self._children[child.process]
-        self._handle(Exited(child.process, child.incarnation, code, child.reason))
+        self._bury(Exited(child.process, child.incarnation, code, child.reason), child)
 
     def reap(self) -> None:
         """Reap whoever became ours as their subreaper; our own children go the way of their pidfds."""
@@ -187,6 +207,7 @@ class Children:
         """Let go of all; the zygote and parked processes end by themselves."""
         for child in self._children.values():
             self._forget(child)
+        self._watch.close()
         self._spawner.close()
 
     # the zygote ---------------------------------------------------------------------------------------------

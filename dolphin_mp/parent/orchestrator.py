@@ -15,6 +15,11 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dolphin_mp.crashes.coroner import Coroner
+from dolphin_mp.crashes.reporter import Reporter
+from dolphin_mp.crashes.shelf import crashes_folder
+from dolphin_mp.hang.stacks import ask_for_stacks, kernel_view
+from dolphin_mp.hang.watch import HangWatch
 from dolphin_mp.ipc import _core
 from dolphin_mp.ipc.board import ParentPart, pack_parent
 from dolphin_mp.logs.keeper import Keeper
@@ -29,6 +34,7 @@ from dolphin_mp.supervision.vocabulary import (
     Ask,
     BecameDone,
     BecameReady,
+    DumpStacks,
     Exited,
     Finish,
     Forced,
@@ -37,8 +43,6 @@ from dolphin_mp.supervision.vocabulary import (
     Report,
     ShutdownRequested,
     Spawn,
-    Spawned,
-    SpawnFailed,
     State,
     Terminate,
     Ticked,
@@ -47,6 +51,7 @@ from dolphin_mp.supervision.vocabulary import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dolphin_mp.parent.children import Child
     from dolphin_mp.parent.ground import Ground
     from dolphin_mp.parent.spawner import Spawner
     from dolphin_mp.plan import Plan
@@ -112,7 +117,13 @@ class Orchestrator:
             components=tuple(self._parts),
         )
         self._watch_collector()
-        self._children = Children(spawner, self._poller, self._heard_of, self._hear, self._tell)
+        self._forced = False
+        self._coroner = Coroner(plan, self._board, ground.folder)
+        self._reporter = Reporter(self._poller, crashes_folder(plan.name), self._tell)
+        self._watch = HangWatch(self._poller, self._board, self._handle, self._pid_of)
+        self._children = Children(
+            spawner, self._poller, self._watch, self._handle, self._bury, self._hear, self._tell
+        )
         self._poller.add(self._words.fileno(), self._hear)
         for fd in self._control.filenos():
             self._poller.add(fd, self._desk.serve)
@@ -125,6 +136,8 @@ class Orchestrator:
 
     def run(self) -> int:
         """Run to the end; gives the system's exit code."""
+        for finding in self._coroner.examine_unread():
+            self._reporter.report(finding)
         self._handle(Launched())
         while self._exit_code is None:
             self._poller.poll(self._timeout())
@@ -148,6 +161,7 @@ class Orchestrator:
         self._children.close()
         if self._logs.fileno() >= 0:
             self._poller.remove(self._logs.fileno())
+        self._reporter.close()
         self._words.close()
         self._poller.close()
         signal.set_wakeup_fd(-1)
@@ -207,6 +221,7 @@ class Orchestrator:
 
     def _shut_down(self, why: str, event: ShutdownRequested | Forced) -> None:
         told = {"event": "shutdown", "system": self._plan.name, "why": why}
+        self._forced = self._forced or isinstance(event, Forced)
         self._tell({**told, "forced": isinstance(event, Forced)})
         self._handle(event)
 
@@ -231,16 +246,31 @@ class Orchestrator:
             if word.component not in self._rows:
                 continue
             if word.fact == "ready":
+                self._watch.expect(self._parts[word.component].process)
                 self._handle(BecameReady(word.component, word.incarnation))
             elif word.fact == "done":
                 self._handle(BecameDone(word.component, word.incarnation))
             else:
                 self._children.blame(self._parts[word.component].process, word.incarnation, word.reason)
 
-    def _heard_of(self, event: Spawned | SpawnFailed | Exited) -> None:
-        if isinstance(event, Exited):
-            self._codes[event.process] = event.code
+    def _bury(self, event: Exited, child: Child) -> None:
+        """Handle a death; while its successor is on its way, look at what it has left."""
+        died_ns, seen = _core.boottime_ns(), self._seen
+        self._codes[event.process] = event.code
         self._handle(event)
+        finding = self._coroner.examine(
+            event,
+            [self._parts[name] for name in child.members],
+            seen,
+            spawned_ns=child.spawned_ns,
+            died_ns=died_ns,
+            forced=self._forced,
+        )
+        if finding is not None:
+            self._reporter.report(finding)
+
+    def _pid_of(self, process: str) -> int:
+        return self._children.handle_of(process)[0]
 
     # actions out ------------------------------------------------------------------------------------------
 
@@ -251,7 +281,10 @@ class Orchestrator:
             case Ask(process=process):
                 for name in self._children.members(process):
                     self._board.doorbell(self._rows[name]).ring()
-            case Terminate(process=process):
+            case DumpStacks(process=process, incarnation=incarnation):
+                self._examine(process, incarnation)
+            case Terminate(process=process, incarnation=incarnation):
+                self._examine(process, incarnation)  # what holds it up, if it has to be killed
                 self._children.signal(process, signal.SIGTERM)
                 self._children.signal(process, signal.SIGCONT)
             case Kill(process=process):
@@ -260,6 +293,14 @@ class Orchestrator:
                 self._report(action)
             case Finish(exit_code=code):
                 self._exit_code = code
+
+    def _examine(self, process: str, incarnation: int) -> None:
+        """Have a process say where it is, and note what the kernel says of it."""
+        pid, pidfd = self._children.handle_of(process)
+        if pidfd >= 0:
+            members = [self._parts[name] for name in self._children.members(process)]
+            self._coroner.note_plight(process, incarnation, members, kernel_view(pid))
+            ask_for_stacks(pid, pidfd)
 
     def _spawn(self, action: Spawn) -> None:
         for name in action.members:

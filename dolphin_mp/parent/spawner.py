@@ -120,10 +120,11 @@ class Spawner:
         self._orders.append((self._preload, []))
         self.flush()
 
-    def fork(self, order: bytes, content: bytes) -> tuple[Line, int]:
+    def fork(self, order: bytes, content: bytes, *descriptors: int) -> tuple[Line, int]:
         """Ask for a process that obeys `order` with `content`; gives its line and the content's memory file.
 
-        The caller closes the file. Raises SpawnError when the machine has no more descriptors or processes.
+        It gets the descriptors too. The caller closes the file. Raises SpawnError when the machine has no
+        more descriptors or processes.
         """
         try:
             if self._control is None:
@@ -134,7 +135,7 @@ class Spawner:
         try:
             memory = _memory_file(content)
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-            socket.send_fds(ours, [order], [memory])
+            socket.send_fds(ours, [order], [memory, *descriptors])
         except OSError as error:
             ours.close()
             theirs.close()

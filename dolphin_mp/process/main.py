@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import faulthandler
 import logging
 import os
@@ -14,6 +15,9 @@ from typing import TYPE_CHECKING
 
 from setproctitle import setproctitle
 
+from dolphin_mp.crashes.last_words import LastWords
+from dolphin_mp.hang.arming import PULSE_NS
+from dolphin_mp.hang.lifeline import Lifeline
 from dolphin_mp.ipc import Board, _core
 from dolphin_mp.logs import stream
 from dolphin_mp.paths import board_name
@@ -28,14 +32,20 @@ if TYPE_CHECKING:
 
     from dolphin_mp.process.assignment import Assignment
 
-SAMPLE_NS = 1_000_000_000
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
-def become(assignment: Assignment) -> int:
-    """Run the assignment's components to their end; gives the process' exit code."""
+def become(assignment: Assignment, timer: int = -1) -> int:
+    """Run the assignment's components to their end; gives the process' exit code.
+
+    Args:
+        assignment: what to be.
+        timer: the descriptor of the timer that the parent sleeps on; -1 without a parent.
+    """
     setproctitle(f"{assignment.process} [dolphin-mp {assignment.system}]")
     _take_streams(assignment)
+    last_words = LastWords(os.path.dirname(assignment.notify), assignment.process, assignment.incarnation)  # noqa: PTH120
+    last_words.listen()
     board = Board.attach(board_name(assignment.system))
     ended = _core.Doorbell()
     tie = None
@@ -43,13 +53,13 @@ def become(assignment: Assignment) -> int:
         board.share()
         notifier = Notifier(assignment.notify)
         runners = [
-            Runner(member, assignment.system, assignment.incarnation, board, notifier)
+            Runner(member, assignment.system, assignment.incarnation, board, notifier, last_words)
             for member in assignment.members
         ]
         _on_signals(runners, alone=assignment.parent == 0)
         if assignment.orphan == "stop":
             tie = _tie(assignment, runners, ended)
-        _start_pulse(runners, ended)
+        _start_pulse(runners, Lifeline(timer), ended)
         if len(runners) == 1:
             runners[0].run()
         else:
@@ -59,7 +69,10 @@ def become(assignment: Assignment) -> int:
         board.close()
         if tie is not None:
             tie.end_group()
-    return max(runner.exit_code for runner in runners)
+    code = max(runner.exit_code for runner in runners)
+    if assignment.parent == 0 and code == 0:
+        last_words.withdraw()
+    return code
 
 
 def _take_streams(assignment: Assignment) -> None:
@@ -109,18 +122,24 @@ def _on_signals(runners: list[Runner], *, alone: bool) -> None:
         signal.signal(signal.SIGHUP, terminate if alone else signal.SIG_IGN)
 
 
-def _start_pulse(runners: list[Runner], bell: _core.Doorbell) -> None:
-    """Sample CPU and memory each second, from a thread of its own, until the bell is rung."""
+def _start_pulse(runners: list[Runner], lifeline: Lifeline, bell: _core.Doorbell) -> None:
+    """Each second, from a thread of its own, sample CPU and memory and show that the process can still run.
+
+    Until the bell is rung.
+    """
 
     def run() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # for the main thread alone
         sampler = Sampler()
         due = time.monotonic_ns()
+        sample = 0.0, 0
         while True:
-            cpu_percent, rss_bytes = sampler.sample()
+            with contextlib.suppress(OSError):  # a component's code has closed its descriptor
+                sample = sampler.sample()
             for runner in runners:
-                runner.sampled(cpu_percent, rss_bytes)
-            due = max(due + SAMPLE_NS, time.monotonic_ns())
+                runner.sampled(*sample)
+            lifeline.put_off(runner.member() for runner in runners)
+            due = max(due + PULSE_NS, time.monotonic_ns())
             if bell.wait_until(due):
                 return
 

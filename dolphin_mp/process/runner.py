@@ -14,6 +14,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from dolphin_mp.component import Done, create_component
+from dolphin_mp.hang.arming import Member
 from dolphin_mp.ipc import Channel, ChannelError, ClaimedError, SegmentMissingError, _core, wait_any
 from dolphin_mp.ipc.board import ComponentPart, pack_component
 from dolphin_mp.loader import load_component
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dolphin_mp.component import Component
+    from dolphin_mp.crashes.last_words import LastWords
     from dolphin_mp.ipc import Board
     from dolphin_mp.plan import ComponentPlan
     from dolphin_mp.process.notify import Notifier
@@ -44,7 +46,13 @@ class Runner:
     """
 
     def __init__(
-        self, plan: ComponentPlan, system: str, incarnation: int, board: Board, notifier: Notifier
+        self,
+        plan: ComponentPlan,
+        system: str,
+        incarnation: int,
+        board: Board,
+        notifier: Notifier,
+        last_words: LastWords,
     ) -> None:
         self.plan = plan
         self.exit_code = 0
@@ -53,6 +61,7 @@ class Runner:
         self._system = system
         self._board = board
         self._notifier = notifier
+        self._last_words = last_words
         self._words = board.words(self.row)
         self._cell = board.component_cell(self.row)
         self._part = ComponentPart(incarnation=incarnation)
@@ -61,6 +70,8 @@ class Runner:
         self._counts_publishes = False
         self._counted = 0
         self._beat: Beat | None = None
+        self._fire: Beat | None = None
+        self._event_loop: asyncio.AbstractEventLoop | None = None
 
     # what the component asks of its host ------------------------------------------------------------------
 
@@ -84,6 +95,7 @@ class Runner:
         except ClaimedError as error:  # its row is another's to write
             self._say_failed(str(error), TRY_AGAIN)
             return
+        self._words[2] = 0  # its predecessor was killed in the midst of a step
         try:
             self._report("starting")
             self._live()
@@ -98,6 +110,7 @@ class Runner:
             self._leave(leave.code)
         except BaseException as error:  # noqa: BLE001 - whatever ends a component ends its process, and is told
             sys.stderr.write(traceback.format_exc())  # at once: it is one record then
+            self._last_words.write(self.plan.name, error)
             self._fail(_describe(error), FAILED)
         finally:
             for channel in self._channels.values():
@@ -205,8 +218,8 @@ class Runner:
     def _is_due(self, due: Callable[[], int]) -> bool:
         if self._beat is not None:
             return self._beat.take(time.monotonic_ns())
-        if self.plan.schedule and time.monotonic_ns() >= due():
-            self._fire.due_ns = next_fire_ns(self.plan.schedule)
+        if self._fire is not None and time.monotonic_ns() >= due():
+            self._fire.due_ns = next_fire_ns(self.plan.schedule or "")
             return True
         return False
 
@@ -237,7 +250,7 @@ class Runner:
         words[0] += 1
 
     async def _run_async(self, run: Callable[[], Any]) -> None:
-        loop = asyncio.get_running_loop()
+        loop = self._event_loop = asyncio.get_running_loop()
         task = asyncio.ensure_future(run())
 
         def until_rung() -> None:
@@ -254,6 +267,21 @@ class Runner:
                 raise
 
     # what it says of itself -------------------------------------------------------------------------------
+
+    def member(self) -> Member:
+        """Give what it is at; an event loop that does not answer is a step that does not end."""
+        active = self._part.phase == "ready" and not self.bell.rung
+        if active and self._event_loop is not None and not self._words[2]:
+            self._words[2] = _core.boottime_ns()
+            with contextlib.suppress(RuntimeError):  # it is closed: run() has just ended
+                self._event_loop.call_soon_threadsafe(self._answer)
+        timed = self._beat or self._fire
+        due_ns = timed.due_ns if timed is not None else -1
+        hang_after_ns = int(self.plan.hang_after_s * 1e9)
+        return Member(self.plan.name, active, self._words[2], self._words[1], due_ns, hang_after_ns)
+
+    def _answer(self) -> None:
+        self._words[2] = 0
 
     def sampled(self, cpu_percent: float, rss_bytes: int) -> None:
         """Take the process' sample into the row; called once a second from the sampler's thread."""

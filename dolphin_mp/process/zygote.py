@@ -121,8 +121,8 @@ def _park(descriptor: int) -> NoReturn:
         _close_all_but({descriptor, *own_descriptors()})
         line = socket.socket(fileno=descriptor)
         line.send(b"here")
-        order, descriptors, _, _ = socket.recv_fds(line, MAX_ORDER, 1)
-        code = _obey(order, descriptors[0], line) if order else 0
+        order, descriptors, _, _ = socket.recv_fds(line, MAX_ORDER, 2)
+        code = _obey(order, descriptors, line) if order else 0
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else 1
     except ConnectionError:  # the orchestrator is dead
@@ -144,8 +144,11 @@ def _close_all_but(kept: set[int]) -> None:
     os.closerange(first, 1 << 20)
 
 
-def _obey(order: bytes, descriptor: int, line: socket.socket) -> int:
-    with open(descriptor, "r+b") as file:
+def _obey(order: bytes, descriptors: list[int], line: socket.socket) -> int:
+    content, *timers = descriptors
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
+    with open(content, "r+b") as file:  # noqa: PTH123 - a descriptor
         data = json.loads(file.read())
         if order == b"inspect":
             _inspect(data, file, line)
@@ -156,7 +159,7 @@ def _obey(order: bytes, descriptor: int, line: socket.socket) -> int:
     line.close()
     assignment = Assignment.from_data(data)
     _reset(assignment.environment, assignment.cwd, assignment.open_files)
-    return become(assignment)
+    return become(assignment, timers[0] if timers else -1)
 
 
 def _inspect(data: dict[str, Any], file: BinaryIO, line: socket.socket) -> None:
