@@ -121,13 +121,13 @@ class Component:
 
     `name`, `options`, `log`, `beat` and the channels work from ``__init__`` on; `every_s` is the period that
     holds after the configuration, in seconds. When it steps is said by
-    `every` (a duration), `on` (names of inputs) and `schedule` (cron); with none of them it steps on each new
-    record of any input. Options are a nested dataclass named ``Options``.
+    `every` (a duration), `on` (names of inputs) and `schedule` (cron, or a table); with none of them it steps
+    on each new record of any input. Options are a nested dataclass named ``Options``.
     """
 
     every: ClassVar[str | None] = None
     on: ClassVar[Sequence[str] | None] = None
-    schedule: ClassVar[str | None] = None
+    schedule: ClassVar[str | Mapping[str, Any] | None] = None
 
     name: str = ""
     options: Any = None

@@ -81,6 +81,11 @@ def segment_name(system: str, channel: str) -> str:
     return f"{segment_prefix(system)}{channel}"
 
 
+def schedule_file(system: str, component: str) -> str:
+    """Give where the runs of a component with a schedule are kept; it need not exist."""
+    return f"{log_folder()}/{system}/schedules/{component}.json"
+
+
 def log_folder() -> Path:
     """Give the folder of logs and reports: dolphin-mp in ``$XDG_STATE_HOME``, else in ``~/.local/state``."""
     from pathlib import Path

@@ -45,6 +45,49 @@ class InputPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class SchedulePlan:
+    """When a component runs by the calendar: by a cron expression, or by a period (then ``cron`` is empty).
+
+    A period is ``aligned`` to 1970 in UTC, or counts from the component's first start. ``missed`` says what
+    follows runs that could not be in time, "skip" or "run-once"; ``deadline_s`` how long a run may take.
+    """
+
+    cron: str = ""
+    period_s: float | None = None
+    aligned: bool = True
+    timezone: str = "UTC"
+    missed: str = "skip"
+    deadline_s: float | None = None
+
+    def __str__(self) -> str:
+        if self.period_s is not None:
+            return f"every {self.period_s:g} s" + ("" if self.aligned else " from its start")
+        return self.cron if self.timezone == "UTC" else f"{self.cron} {self.timezone}"
+
+
+@dataclass(frozen=True, slots=True)
+class ResourcesPlan:
+    """What a process takes on at its birth; what is empty, 0 or None stays as the launcher has it.
+
+    ``memory_max`` is bytes of private memory; ``env`` comes after ``env_file``, which each start reads anew,
+    so that its secrets are in no plan. Neither is ever shown.
+    """
+
+    nice: int | None = None
+    cpus: tuple[int, ...] = ()
+    memory_max: int = 0
+    open_files: int = 0
+    env: dict[str, str] = field(default_factory=dict, repr=False)
+    env_file: str = ""
+    cwd: str = ""
+
+    @property
+    def shapes_imports(self) -> bool:
+        """Whether a module may see something else when it is imported in such a process."""
+        return bool(self.env or self.env_file or self.cwd)
+
+
+@dataclass(frozen=True, slots=True)
 class ComponentPlan:
     """One component instance: what runs, when it steps, and what follows its death.
 
@@ -61,7 +104,7 @@ class ComponentPlan:
     inputs: tuple[InputPlan, ...] = ()
     every_s: float | None = None
     on: tuple[str, ...] = ()
-    schedule: str | None = None
+    schedule: SchedulePlan | None = None
     restart: str = "always"
     backoff: BackoffPlan = field(default_factory=BackoffPlan)
     max_restarts: int | None = None
@@ -70,6 +113,7 @@ class ComponentPlan:
     ready_within_s: float = 30.0
     stop_within_s: float = 10.0
     hang_after_s: float = 5.0
+    resources: ResourcesPlan = field(default_factory=ResourcesPlan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +165,9 @@ def component_from_data(data: dict[str, Any]) -> ComponentPlan:
     item["backoff"] = BackoffPlan(**item["backoff"])
     item["outputs"] = tuple(OutputPlan(**{**o, "shape": tuple(o["shape"])}) for o in item["outputs"])
     item["inputs"] = tuple(InputPlan(**i) for i in item["inputs"])
+    item["schedule"] = SchedulePlan(**item["schedule"]) if item["schedule"] else None
+    resources = item["resources"]
+    item["resources"] = ResourcesPlan(**{**resources, "cpus": tuple(resources["cpus"])})
     return ComponentPlan(**item)
 
 

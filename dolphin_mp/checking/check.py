@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dolphin_mp.checking.candidate import Candidate, pickle, resolve
+from dolphin_mp.checking.resources import RESOURCE_KEYS, check_resources, environment_of, resources_plan
 from dolphin_mp.checking.wiring import Trigger, check_inputs, check_order, check_trigger
 from dolphin_mp.loader import run_string
-from dolphin_mp.plan import BackoffPlan, ComponentPlan, InputPlan, Plan
+from dolphin_mp.plan import BackoffPlan, ComponentPlan, InputPlan, Plan, ResourcesPlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from dolphin_mp.faults import Faults
 
 # What a process has once, so that its members must agree; keys of a component's table.
-PROCESS_KEYS = ("restart", "backoff", "max_restarts", "within", "on_failed", "stop_within")
+PROCESS_KEYS = ("restart", "backoff", "max_restarts", "within", "on_failed", "stop_within", *RESOURCE_KEYS)
+HANG_MARGIN_S = 5.0  # chosen: a run past its deadline is ended by its own process first
 
 
 def check_system(
@@ -39,14 +41,19 @@ def check_system(
     Raises:
         ConfigurationError: with all faults.
     """
-    candidates = {
-        name: resolve(name, table, classes.get(name), settings.options.get(name), folder, faults)
-        for name, table in settings.components.items()
-    }
+    drafts = [Candidate(name, table) for name, table in settings.components.items()]
+    policies = process_policies(drafts, faults)
+    resources = {process: resources_plan(chosen, folder) for process, chosen in policies.items()}
+    candidates = {}
+    for draft in drafts:
+        name, table = draft.name, draft.settings
+        check_resources(table, draft.place, folder, faults)
+        with environment_of(resources[draft.process]):
+            options = settings.options.get(name)
+            candidates[name] = resolve(name, table, classes.get(name), options, folder, faults)
     inputs = {name: check_inputs(candidate, candidates, faults) for name, candidate in candidates.items()}
     triggers = {name: check_trigger(candidate, faults) for name, candidate in candidates.items()}
     order = check_order(list(candidates.values()), inputs, faults)
-    policies = process_policies(candidates.values(), faults)
     for candidate in candidates.values():
         pickle(candidate, sys_path, faults)
     faults.raise_if_any()
@@ -57,10 +64,10 @@ def check_system(
             inputs[name],
             triggers[name],
             policies[candidates[name].process],
+            resources[candidates[name].process],
         )
         for name in order.names
     ]
-    modules = dict.fromkeys(module for candidate in candidates.values() for module in candidate.modules)
     return Plan(
         name=settings.name,
         components=tuple(plans),
@@ -68,8 +75,24 @@ def check_system(
         folder=folder,
         source=faults.source,
         sys_path=tuple(sys_path),
-        modules=tuple(modules),
+        modules=shared_modules(candidates.values(), resources),
     )
+
+
+def shared_modules(
+    candidates: Iterable[Candidate], resources: Mapping[str, ResourcesPlan]
+) -> tuple[str, ...]:
+    """Give the modules that may be imported once for all processes.
+
+    Not those of a component with surroundings of its own, which its module may see when it is imported.
+    """
+    modules: dict[str, None] = {}
+    apart = set()
+    for candidate in candidates:
+        modules |= dict.fromkeys(candidate.modules)
+        if candidate.component_class and resources[candidate.process].shapes_imports:
+            apart.add(candidate.component_class.__module__)
+    return tuple(module for module in modules if module not in apart)
 
 
 def process_policies(candidates: Iterable[Candidate], faults: Faults) -> dict[str, dict[str, Any]]:
@@ -97,6 +120,7 @@ def component_plan(
     inputs: tuple[InputPlan, ...],
     trigger: Trigger,
     policies: Mapping[str, Any],
+    resources: ResourcesPlan,
 ) -> ComponentPlan:
     """Give the plan of a component without faults."""
     settings: ComponentSettings = candidate.settings
@@ -120,5 +144,14 @@ def component_plan(
         on_failed=policies["on_failed"],
         ready_within_s=settings.ready_within,
         stop_within_s=policies["stop_within"],
-        hang_after_s=settings.hang_after,
+        hang_after_s=hang_after_s(settings, trigger),
+        resources=resources,
     )
+
+
+def hang_after_s(settings: ComponentSettings, trigger: Trigger) -> float:
+    """Give when a step is taken for hung: unless it is said, not before its schedule's deadline."""
+    deadline_s = trigger.schedule.deadline_s if trigger.schedule else None
+    if deadline_s is None or "hang_after" in settings.model_fields_set:
+        return settings.hang_after
+    return max(settings.hang_after, deadline_s + HANG_MARGIN_S)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from dolphin_mp.checking.resources import LEAST_FILES, parse_cpus, parse_environment, parse_memory
 from dolphin_mp.duration import parse_duration
 from dolphin_mp.faults import ConfigurationError, Faults, suggest
 
@@ -54,7 +55,7 @@ class ComponentSettings(Table):
     run: str = ""
     every: Duration | None = None
     on: Annotated[tuple[str, ...], Field(strict=False)] | None = None
-    schedule: str | None = None
+    schedule: Any = None  # a text or a table: `check_schedule` judges it, as it does a class's
     restart: Literal["always", "on-failure", "never"] = "always"
     process: Annotated[str, Field(pattern=f"^{NAME.pattern}$")] | None = None
     inputs: dict[str, str] = {}
@@ -65,6 +66,13 @@ class ComponentSettings(Table):
     ready_within: Duration = 30.0
     stop_within: Duration = 10.0
     hang_after: Duration = 5.0
+    nice: Annotated[int, Field(ge=-20, le=19)] | None = None
+    cpus: Annotated[tuple[int, ...], BeforeValidator(parse_cpus)] = ()
+    memory_max: Annotated[int, BeforeValidator(parse_memory)] | None = None
+    open_files: Annotated[int, Field(ge=LEAST_FILES)] | None = None
+    env: Annotated[dict[str, str], BeforeValidator(parse_environment)] = {}
+    env_file: str | None = None
+    cwd: str | None = None
 
 
 class SystemTable(Table):
@@ -112,7 +120,7 @@ def check_tables(data: Mapping[str, Any], faults: Faults, *, name: str, orphan: 
     """
     for key in data.keys() - {"system", "components"}:
         faults.add(key, "unknown table" + suggest(key, ("system", "components")))
-    system = _check(SystemTable, data.get("system", {}), "system", faults)
+    system = check_table(SystemTable, data.get("system", {}), "system", faults)
     tables = data.get("components", {})
     if not isinstance(tables, dict) or not tables:
         faults.add("components", "no component: add a table such as [components.ob] with a key run")
@@ -125,7 +133,7 @@ def check_tables(data: Mapping[str, Any], faults: Faults, *, name: str, orphan: 
         if isinstance(table, dict) and "run" not in table:
             faults.add(place, 'run is missing: write run = "module:Class"')
         options[key] = table.get("options") if isinstance(table, dict) else None
-        settings[key] = _check(ComponentSettings, table, place, faults)
+        settings[key] = check_table(ComponentSettings, table, place, faults)
     chosen = name if system.name is None else system.name
     if not NAME.fullmatch(chosen):
         faults.add("system.name", f'"{chosen}" is no name: {NAME_RULE}')
@@ -135,7 +143,7 @@ def check_tables(data: Mapping[str, Any], faults: Faults, *, name: str, orphan: 
 AnyTable = TypeVar("AnyTable", bound=Table)
 
 
-def _check(model: type[AnyTable], table: Any, place: str, faults: Faults) -> AnyTable:
+def check_table(model: type[AnyTable], table: Any, place: str, faults: Faults) -> AnyTable:
     """Validate a table; note its faulty keys and give the rest, so that all faults are found at once."""
     if not isinstance(table, dict):
         faults.add(place, f"should be a table, not {_show(table)}")

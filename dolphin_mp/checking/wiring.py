@@ -10,7 +10,7 @@ from dolphin_mp.checking.declarations import DeclarationFault, UnknownRecord, ch
 from dolphin_mp.checking.schedule import check_schedule
 from dolphin_mp.duration import parse_duration
 from dolphin_mp.faults import suggest
-from dolphin_mp.plan import InputPlan
+from dolphin_mp.plan import InputPlan, SchedulePlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -26,7 +26,7 @@ class Trigger:
 
     every_s: float | None = None
     on: tuple[str, ...] = ()
-    schedule: str | None = None
+    schedule: SchedulePlan | None = None
 
 
 def check_inputs(
@@ -114,11 +114,11 @@ def check_trigger(candidate: Candidate, faults: Faults) -> Trigger:
     if found is None:
         return Trigger()
     inputs = found.inputs()
-    if settings.every or settings.on or settings.schedule:
-        place, every, schedule = candidate.place, settings.every, settings.schedule
+    if settings.every or settings.on or settings.schedule is not None:
+        place, every, given = candidate.place, settings.every, settings.schedule
         on: Any = settings.on
     else:
-        place, on, schedule = candidate.name, found.on, found.schedule
+        place, on, given = candidate.name, found.on, found.schedule
         every = _every(found.every, f"{place}.every", faults)
     if isinstance(on, str):
         faults.add(f"{place}.on", f'"{on}" is a text: write a list of inputs, such as ["{on}"]')
@@ -129,12 +129,10 @@ def check_trigger(candidate: Candidate, faults: Faults) -> Trigger:
                 f"{place}.on",
                 f'"{attribute}" is no input of it' + suggest(str(attribute), inputs, "its inputs"),
             )
-    if schedule is not None:
-        try:
-            check_schedule(schedule)
-        except ValueError as error:
-            faults.add(f"{place}.schedule", str(error))
-    if every is None and not on and schedule is None:
+    if every is not None and given is not None:
+        faults.add(f"{place}.schedule", "every and schedule say when it steps, both: keep one of them")
+    schedule = None if given is None else check_schedule(given, f"{place}.schedule", faults)
+    if every is None and not on and given is None:
         if not inputs and not candidate.runs_itself and found.every is None:
             text = "has neither inputs nor every, on or schedule, so it would never step"
             faults.add(candidate.place, f'{text}: write for instance every = "1s"')

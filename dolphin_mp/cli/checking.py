@@ -71,7 +71,7 @@ def _as_data(component: ComponentPlan) -> dict[str, Any]:
         "writes": [output.channel for output in component.outputs],
         "every_s": component.every_s,
         "on": list(component.on),
-        "schedule": component.schedule,
+        "schedule": str(component.schedule) if component.schedule else None,
         "restart": component.restart,
     }
 

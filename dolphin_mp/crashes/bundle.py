@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dolphin_mp.crashes.redaction import Redactor
 from dolphin_mp.crashes.shelf import FACTS
 from dolphin_mp.crashes.surroundings import code_facts, host_facts
+from dolphin_mp.envfile import EnvFileError, read_env
 from dolphin_mp.values import decode
 
 if TYPE_CHECKING:
@@ -53,6 +55,10 @@ _ELSEWHERE = frozenset({"log", "channels", "traceback", "stacks", "plan", "sys_p
 
 def _config(facts: dict[str, Any], redactor: Redactor) -> dict[str, Any]:
     source = facts.get("source") or ""
+    for member in facts.get("plan", []):
+        path = member.get("resources", {}).get("env_file", "")
+        with suppress(EnvFileError):  # a text that quotes its values is to be scrubbed, too
+            redactor.mask({"env": read_env(path) if path else {}})
     config: dict[str, Any] = {"source": source, "plan": redactor.mask(facts.get("plan", [])), "toml": None}
     try:
         path = Path(source)

@@ -68,6 +68,11 @@ class LastWords:
         with contextlib.suppress(OSError):
             os.write(self._fd, f"{_TRACEBACK}{component}\n".encode() + text)
 
+    def write_stacks(self) -> None:
+        """Write down where all threads are, for a process that is about to end itself."""
+        with contextlib.suppress(OSError, ValueError):
+            faulthandler.dump_traceback(self._fd, all_threads=True)
+
     def withdraw(self) -> None:
         """Remove the file: for a process without a parent that ended well."""
         if self._fd >= 0:

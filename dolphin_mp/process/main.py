@@ -22,9 +22,10 @@ from dolphin_mp.ipc import Board, _core
 from dolphin_mp.logs import stream
 from dolphin_mp.paths import board_name
 from dolphin_mp.process import lossy
+from dolphin_mp.process.limits import LimitError, over_memory, take_on
 from dolphin_mp.process.notify import Notifier
 from dolphin_mp.process.orphan import Tie
-from dolphin_mp.process.runner import TERMINATED, Runner, Terminated
+from dolphin_mp.process.runner import TERMINATED, TRY_AGAIN, Runner, Terminated
 from dolphin_mp.process.sampler import Sampler
 
 if TYPE_CHECKING:
@@ -57,9 +58,11 @@ def become(assignment: Assignment, timer: int = -1) -> int:
             for member in assignment.members
         ]
         _on_signals(runners, alone=assignment.parent == 0)
+        if not _take_on(runners):
+            return TRY_AGAIN
         if assignment.orphan == "stop":
             tie = _tie(assignment, runners, ended)
-        _start_pulse(runners, Lifeline(timer), ended)
+        _start_pulse(runners, Lifeline(timer), last_words, ended)
         if len(runners) == 1:
             runners[0].run()
         else:
@@ -84,6 +87,17 @@ def _take_streams(assignment: Assignment) -> None:
             return
     lossy.take_streams()
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, stream=sys.stderr, force=True)
+
+
+def _take_on(runners: list[Runner]) -> bool:
+    """Take on the process' surroundings, the same in each member's plan; if that fails each says why."""
+    try:
+        take_on(runners[0].plan.resources)
+    except LimitError as error:
+        for runner in runners:
+            runner.refuse(str(error))
+        return False
+    return True
 
 
 def _tie(assignment: Assignment, runners: list[Runner], ended: _core.Doorbell) -> Tie:
@@ -122,7 +136,9 @@ def _on_signals(runners: list[Runner], *, alone: bool) -> None:
         signal.signal(signal.SIGHUP, terminate if alone else signal.SIG_IGN)
 
 
-def _start_pulse(runners: list[Runner], lifeline: Lifeline, bell: _core.Doorbell) -> None:
+def _start_pulse(
+    runners: list[Runner], lifeline: Lifeline, last_words: LastWords, bell: _core.Doorbell
+) -> None:
     """Each second, from a thread of its own, sample CPU and memory and show that the process can still run.
 
     Until the bell is rung.
@@ -138,12 +154,25 @@ def _start_pulse(runners: list[Runner], lifeline: Lifeline, bell: _core.Doorbell
                 sample = sampler.sample()
             for runner in runners:
                 runner.sampled(*sample)
+            _end_if_over(runners, sample[1], last_words)
             lifeline.put_off(runner.member() for runner in runners)
             due = max(due + PULSE_NS, time.monotonic_ns())
             if bell.wait_until(due):
                 return
 
     threading.Thread(target=run, name="dolphin-mp-pulse", daemon=True).start()
+
+
+def _end_if_over(runners: list[Runner], rss_bytes: int, last_words: LastWords) -> None:
+    """Kill this process if it takes more memory, or a step of it more time, than it may; it says so first."""
+    excess = over_memory(runners[0].plan.resources.memory_max, rss_bytes)
+    late = [(runner, overrun) for runner in runners if (overrun := runner.overrun())]
+    if excess or late:
+        last_words.write_stacks()
+        for runner, reason in late or [(runner, excess) for runner in runners]:
+            runner.condemn(reason)
+        sys.stderr.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _run_as_threads(runners: list[Runner]) -> None:

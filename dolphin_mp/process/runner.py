@@ -19,9 +19,8 @@ from dolphin_mp.ipc import Channel, ChannelError, ClaimedError, SegmentMissingEr
 from dolphin_mp.ipc.board import ComponentPart, pack_component
 from dolphin_mp.loader import load_component
 from dolphin_mp.logs.stream import speak_for
-from dolphin_mp.paths import segment_name
-from dolphin_mp.process.beat import Beat
-from dolphin_mp.process.schedule import next_fire_ns
+from dolphin_mp.paths import schedule_file, segment_name
+from dolphin_mp.process.rhythm import Never, rhythm_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from dolphin_mp.ipc import Board
     from dolphin_mp.plan import ComponentPlan
     from dolphin_mp.process.notify import Notifier
+    from dolphin_mp.process.rhythm import Rhythm
 
 FAILED, TRY_AGAIN, TERMINATED = 1, 75, 143  # sysexits.h: EX_TEMPFAIL; a shell's word for SIGTERM
 
@@ -69,8 +69,9 @@ class Runner:
         self._channels: dict[str, Channel] = {}
         self._counts_publishes = False
         self._counted = 0
-        self._beat: Beat | None = None
-        self._fire: Beat | None = None
+        self._rhythm: Rhythm = Never()
+        # found out before the component's environment is taken on, which may name other folders
+        self._schedule_file = schedule_file(system, plan.name) if plan.schedule else ""
         self._event_loop: asyncio.AbstractEventLoop | None = None
 
     # what the component asks of its host ------------------------------------------------------------------
@@ -166,6 +167,18 @@ class Runner:
         else:
             self._fail(str(code), FAILED)
 
+    def refuse(self, reason: str) -> None:
+        """Say why it can't begin; the process ends."""
+        self._say_failed(reason, TRY_AGAIN)
+
+    def condemn(self, reason: str) -> None:
+        """Say why the process is about to be killed; from whatever thread."""
+        self._fail(reason, FAILED)
+
+    def overrun(self) -> str:
+        """Say that its step has taken longer than its schedule allows, or nothing."""
+        return self._rhythm.overrun()
+
     def _fail(self, reason: str, code: int) -> None:
         self._report("failed", reason=reason)
         self._say_failed(reason, code)
@@ -186,53 +199,37 @@ class Runner:
         triggers = [self._channels[name] for name in names]
         required = [self._channels[item.attribute] for item in self.plan.inputs if item.required]
         seen = [0] * len(triggers)
-        due = self._clock()
+        rhythm = self._rhythm = rhythm_of(self.plan, self._schedule_file, component.log)
         was_stale = False
         while True:
-            wakes = self._is_due(due)
-            if not wakes:
-                self._sleep(triggers, seen, due, required, was_stale)
-                wakes = self._is_due(due)
+            is_due = rhythm.take()
+            if not is_due:
+                self._sleep(triggers, seen, required, was_stale)
+                is_due = rhythm.take()
             if self.bell.rung:
                 return
             newest = [channel.version for channel in triggers]
-            wakes = wakes or newest != seen
+            wakes = is_due or newest != seen
             is_stale = any(_fresh_for(channel) <= 0 for channel in required)
             if is_stale and (wakes or not was_stale):
                 self._step(component.on_stale)
+            elif is_due and not is_stale:
+                rhythm.begin()
+                self._step(component.step)
+                rhythm.end()
             elif wakes and not is_stale:
                 self._step(component.step)
             was_stale, seen = is_stale, newest
-
-    def _clock(self) -> Callable[[], int]:
-        """Give what says when the next step by time is due, in ns of CLOCK_MONOTONIC; -1 is never."""
-        now = time.monotonic_ns()
-        if self.plan.every_s:
-            beat = self._beat = Beat(max(1, round(self.plan.every_s * 1e9)), now)
-            return lambda: beat.due_ns
-        if self.plan.schedule:
-            fire = self._fire = Beat(1 << 62, next_fire_ns(self.plan.schedule))
-            return lambda: fire.due_ns
-        return lambda: -1
-
-    def _is_due(self, due: Callable[[], int]) -> bool:
-        if self._beat is not None:
-            return self._beat.take(time.monotonic_ns())
-        if self._fire is not None and time.monotonic_ns() >= due():
-            self._fire.due_ns = next_fire_ns(self.plan.schedule or "")
-            return True
-        return False
 
     def _sleep(
         self,
         triggers: list[Channel],
         seen: list[int],
-        due: Callable[[], int],
         required: list[Channel],
         was_stale: bool,
     ) -> None:
         """Wait for the next beat, a new record, the moment a required input goes stale, or the bell."""
-        deadline = due()
+        deadline = self._rhythm.wake_ns()
         if not triggers:
             self.bell.wait_until(deadline)
             return
@@ -275,8 +272,7 @@ class Runner:
             self._words[2] = _core.boottime_ns()
             with contextlib.suppress(RuntimeError):  # it is closed: run() has just ended
                 self._event_loop.call_soon_threadsafe(self._answer)
-        timed = self._beat or self._fire
-        due_ns = timed.due_ns if timed is not None else -1
+        due_ns = self._rhythm.wake_ns()
         hang_after_ns = int(self.plan.hang_after_s * 1e9)
         return Member(self.plan.name, active, self._words[2], self._words[1], due_ns, hang_after_ns)
 
@@ -287,9 +283,11 @@ class Runner:
         """Take the process' sample into the row; called once a second from the sampler's thread."""
         if self._counts_publishes and self._part.phase == "ready":
             self._count_publishes()
-        missed = self._beat.missed if self._beat is not None else 0
         self._write(
-            cpu_percent=cpu_percent, rss_bytes=rss_bytes, sampled_ns=_core.boottime_ns(), missed=missed
+            cpu_percent=cpu_percent,
+            rss_bytes=rss_bytes,
+            sampled_ns=_core.boottime_ns(),
+            missed=self._rhythm.missed,
         )
 
     def _count_publishes(self) -> None:

@@ -265,6 +265,17 @@ class Watcher:
             if all(event.get(key) == value for key, value in facts.items()):
                 return event
 
+    def until_told(self, component, text, limit_s=LIMIT_S):
+        """Wait for a component's event, past ones too, whose reason holds the text; gives the reason."""
+        limit = time.monotonic() + limit_s
+        looked = 0
+        while True:
+            for event in self.events[looked:]:
+                if event.get("component") == component and text in event.get("reason", ""):
+                    return event["reason"]
+            looked = len(self.events)
+            self.next(limit - time.monotonic())
+
     def close(self):
         self._context.destroy(linger=0)
 

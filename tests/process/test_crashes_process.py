@@ -250,8 +250,7 @@ def test_a_full_disk_costs_the_records_but_not_the_traceback(world, parent):
 
 
 def test_a_place_that_can_not_be_written_is_said_and_survived(world, parent):
-    crashes_folder(world.name).parent.parent.mkdir(parents=True)
-    crashes_folder(world.name).parent.write_text("in the way")
+    crashes_folder(world.name).write_text("in the way")
     event = parent.written(Finding("ob", {"id": "x", "reason": "", "died_ns": 0}, []))
     assert event["event"] == "crash"
     assert "no crash bundle could be written" in event["error"]

@@ -1,8 +1,11 @@
+from typing import ClassVar
+
 import numpy as np
 import pytest
 
 from dolphin_mp import Component, Input, Output, System
 from dolphin_mp.faults import ConfigurationError
+from dolphin_mp.plan import SchedulePlan, plan_from_json, plan_to_json
 
 
 class Quotes(Component):
@@ -85,6 +88,36 @@ def test_the_configurations_triggers_replace_all_of_the_classes():
         ({"schedule": "* * *"}, "a.schedule: .* has 3 fields"),
         ({"schedule": "61 * * * *"}, "a.schedule: .* is no schedule"),
         ({"schedule": "0 0 31 2 *"}, "a.schedule: .* is no schedule"),
+        ({"schedule": ""}, "a.schedule: .* has 0 fields"),
+        ({"schedule": 5}, "a.schedule: 5 is no schedule"),
+        ({"schedule": {}}, "a.schedule: needs either cron or period"),
+        ({"schedule": {"cron": "0 8 * * *", "period": "4h"}}, "a.schedule: needs either cron or period"),
+        ({"schedule": {"cron": "61 * * * *"}}, "a.schedule.cron: .* is no schedule"),
+        ({"schedule": {"cron": 5}}, "a.schedule.cron: should be a valid string"),
+        ({"schedule": {"period": "500ms"}}, "a.schedule.period: is less than 1 s: use every"),
+        ({"schedule": {"period": 4}}, "a.schedule.period: 4 has no unit"),
+        (
+            {"schedule": {"period": "4h", "timezone": "UTC"}},
+            "a.schedule.timezone: a period is counted in UTC",
+        ),
+        ({"schedule": {"cron": "0 8 * * *", "aligned": False}}, "a.schedule.aligned: goes with period"),
+        (
+            {"schedule": {"cron": "0 8 * * *", "timezone": "Europe/Londn"}},
+            'a.schedule.timezone: "Europe/Londn" is no time zone; did you mean "Europe/London"',
+        ),
+        (
+            {"schedule": {"cron": "0 8 * * *", "timezone": "../etc"}},
+            "a.schedule.timezone: .* is no time zone",
+        ),
+        (
+            {"schedule": {"cron": "0 8 * * *", "missed": "run"}},
+            'a.schedule.missed: should be one of "skip", "run-once", not "run"',
+        ),
+        (
+            {"schedule": {"cron": "0 8 * * *", "dedline": "5m"}},
+            'a.schedule.dedline: .* did you mean "deadline"',
+        ),
+        ({"schedule": "0 8 * * *", "every": "1s"}, "a.schedule: every and schedule say when it steps, both"),
         ({"quote": Input("quotes.quote", stale_after=3)}, "a.quote: stale_after: 3 has no unit"),
         ({"quote": Input("quotes.quote", share=True)}, "a.quote: share=True .* no pools yet"),
     ],
@@ -97,7 +130,7 @@ def test_triggers_and_ages_that_do_not_fit_are_faults(attributes, expected):
 def test_a_schedule_of_five_fields_is_planned():
     system = System("s", {"q": (Quotes, {"schedule": "*/10 * * * *"})})
     (component,) = system.plan().components
-    assert (component.schedule, component.every_s) == ("*/10 * * * *", None)
+    assert (component.schedule, component.every_s) == (SchedulePlan(cron="*/10 * * * *"), None)
 
 
 class Ping(Component):
@@ -155,3 +188,31 @@ def test_members_of_a_process_that_contradict_each_other_are_a_fault(faults_of):
     }
     (fault,) = faults_of(System("s", components).plan)
     assert 'components.b.restart: shares process "p" and its fate with a' in fault
+
+
+def test_a_schedule_as_a_table_is_planned():
+    table = {"cron": "0 8 * * 1-5", "timezone": "Europe/London", "missed": "run-once", "deadline": "5m"}
+    (component,) = System("s", {"q": (Quotes, {"schedule": table})}).plan().components
+    assert component.schedule == SchedulePlan(
+        cron="0 8 * * 1-5", timezone="Europe/London", missed="run-once", deadline_s=300.0
+    )
+    assert str(component.schedule) == "0 8 * * 1-5 Europe/London"
+    assert component.hang_after_s == 305.0  # the deadline is what ends a run
+
+
+def test_a_period_is_planned():
+    plan = System("s", {"q": (Quotes, {"schedule": {"period": "4h", "aligned": False}})}).plan()
+    assert plan.components[0].schedule == SchedulePlan(period_s=14400.0, aligned=False)
+    assert plan.components[0].hang_after_s == 5.0
+    assert plan_from_json(plan_to_json(plan)) == plan
+
+
+def test_a_class_may_give_its_schedule_as_a_table():
+    class Nightly(Component):
+        schedule: ClassVar = {"period": "1d", "deadline": "1h"}
+
+        def step(self): ...
+
+    plan = System("s", {"n": Nightly, "m": (Nightly, {"hang_after": "9s"})}).plan()
+    assert plan.component("n").schedule == SchedulePlan(period_s=86400.0, deadline_s=3600.0)
+    assert plan.component("m").hang_after_s == 9.0
