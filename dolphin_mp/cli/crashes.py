@@ -172,7 +172,7 @@ def _lines(crash: Crash) -> Iterable[str]:
     log = _log(crash)
     if log:
         shown = log[-_MOST_LOG_LINES:]
-        yield from _section(f"last {len(shown)} log records", [plain(_log_line(record)) for record in shown])
+        yield from _section(f"last {len(shown)} log records", _log_lines(shown))
     for channel, tail in (_data(crash, "records.json") or {}).items():
         yield from _section(f"last records of {channel}", _records(tail))
 
@@ -212,11 +212,16 @@ def _records(tail: dict[str, Any]) -> Iterable[str]:
     return [plain(line) for line in lines_of(rows)]
 
 
-def _log_line(record: dict[str, Any]) -> str:
-    if "message" not in record:
-        return json.dumps(record, ensure_ascii=False)
-    where = " ".join(str(record[key]) for key in ("time", "component", "level") if key in record)
-    return f"{where} {record['message']}"
+def _log_lines(records: Iterable[dict[str, Any]]) -> Iterable[str]:
+    """Give records as `dolphin-mp logs` shows them."""
+    from dolphin_mp.cli.logs import line_of
+
+    for record in records:
+        try:
+            text = line_of(record)
+        except (KeyError, TypeError, AttributeError):  # somebody has edited the file
+            text = json.dumps(record, ensure_ascii=False)
+        yield from plain(text).split("\n")
 
 
 def _log(crash: Crash) -> list[dict[str, Any]]:

@@ -134,12 +134,11 @@ def _names(asked: list[str], files: Files, *, follow: bool) -> list[str] | None:
 
 
 def _count(text: str) -> int:
-    if text == "all":
-        return _ALL
-    count = int(text)
-    if count < 0:
-        raise ValueError
-    return count
+    if text != "all" and not text.isdecimal():
+        from argparse import ArgumentTypeError
+
+        raise ArgumentTypeError(f'write a number from 0 on, or "all", not "{text}"')
+    return _ALL if text == "all" else int(text)
 
 
 def _moment(text: str) -> int:

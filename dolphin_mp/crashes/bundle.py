@@ -37,13 +37,17 @@ def write_bundle(folder: Path, facts: dict[str, Any], blobs: Sequence[bytes]) ->
 
 def write_core(folder: Path, facts: dict[str, Any], redactor: Redactor | None = None) -> None:
     """Write what says most in fewest bytes: the facts, the traceback and the stacks."""
-    redactor = redactor or Redactor()
+    if redactor is None:
+        redactor = Redactor()
+        _config(facts, redactor)  # only for the secrets that it meets
     kept = {key: value for key, value in facts.items() if key not in _ELSEWHERE}
     runs = [member["run"] for member in facts.get("plan", [])]
     folders = [item for item in (facts.get("folder"), *facts.get("sys_path", [])) if item]
     kept["code"] = code_facts(runs, folders)
     kept["host"] = host_facts()
     kept["reason"] = redactor.scrub(str(facts.get("reason", "")))
+    steps = facts.get("steps", {})
+    kept["steps"] = {name: {**step, "said": redactor.scrub(step["said"])} for name, step in steps.items()}
     _write_json(folder / FACTS, kept)
     for name in ("traceback", "stacks"):
         if facts.get(name):

@@ -80,7 +80,7 @@ class Redactor:
 
     def _remember(self, secret: str) -> None:
         if len(secret) >= SHORTEST and secret != MASK:
-            self.found.add(secret)
+            self.found |= {secret, repr(secret)[1:-1]}  # errors quote it as Python writes it
 
 
 def is_secret(key: str) -> bool:

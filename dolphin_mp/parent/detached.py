@@ -50,7 +50,7 @@ def start_detached(
     }
     folder = log_folder()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (folder / "output.log").open("ab") as log:
+    with open(folder / "output.log", "ab", opener=_private) as log:  # noqa: PTH123 - with a mode
         if log.tell() > LOG_LIMIT:
             os.truncate(log.fileno(), 0)
         process = subprocess.Popen(
@@ -81,6 +81,10 @@ def start_detached(
     raise LaunchError(
         report.get("error") or f"the system ended at its start (exit {process.returncode}); see {log_path}"
     )
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 _STARTED: set[int] = set()  # parents that are this process' own children

@@ -346,14 +346,12 @@ class Orchestrator:
         )
 
     def _say(self, action: Report) -> None:
-        """Write a state down among the component's own words."""
-        level = (
-            "error"
-            if action.state is State.FAILED
-            else "warning"
-            if action.state is State.BACKOFF
-            else "info"
-        )
+        """Write a state down among the component's own words; one that starts for a reason has died."""
+        level = "info"
+        if action.state is State.FAILED:
+            level = "error"
+        elif action.state is State.BACKOFF or (action.state is State.STARTING and action.reason):
+            level = "warning"
         text = f"{action.state}: {action.reason}" if action.reason else str(action.state)
         self._logs.say(level, text, action.component)
 

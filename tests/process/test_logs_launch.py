@@ -115,11 +115,18 @@ def wait_gone(pid):
         os.close(pidfd)
 
 
+def is_told_to_have_died(record):
+    """Even of a death that a restart follows at once."""
+    return record["level"] == "warning" and record["message"].startswith("starting: exit 1: ValueError")
+
+
 def test_what_components_say_is_read_while_they_run_and_after(home):
     configure(home, "spoken", talk="Talk", fail="Fail")
     assert command("launch", "--detach").returncode == 1
     wait_for("spoken", "talk", lambda record: record["message"] == "step")
     wait_for("spoken", "fail", lambda record: "Traceback" in record["message"])
+    wait_for("spoken", "fail", is_told_to_have_died)
+    assert (home / "state/dolphin-mp/output.log").stat().st_mode & 0o077 == 0
     with Client("spoken") as client:
         pid = client.status()["components"][0]["pid"]
         shown = command("logs", "talk", "--json", "-n", "all")

@@ -50,6 +50,13 @@ def command(*words):
     return logs.execute(parser.parse_args(words))
 
 
+@pytest.mark.parametrize("text", ["x", "-1", ""])
+def test_a_number_of_lines_that_is_none_is_refused_in_plain_words(capsys, text):
+    with pytest.raises(SystemExit):
+        command(f"-n={text}")
+    assert f'write a number from 0 on, or "all", not "{text}"' in capsys.readouterr().err
+
+
 def shown(capsys):
     return re.findall(r"(\S+ says \d+)", capsys.readouterr().out)
 
