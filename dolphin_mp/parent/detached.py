@@ -50,7 +50,7 @@ def start_detached(
     }
     folder = log_folder()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with open(folder / "output.log", "ab", opener=_private) as log:  # noqa: PTH123 - with a mode
+    with open(folder / "output.log", "ab", opener=_private) as log:
         if log.tell() > LOG_LIMIT:
             os.truncate(log.fileno(), 0)
         process = subprocess.Popen(

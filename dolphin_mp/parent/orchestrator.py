@@ -119,7 +119,7 @@ class Orchestrator:
         self._watch_collector()
         self._forced = False
         self._coroner = Coroner(plan, self._board, ground.folder)
-        self._reporter = Reporter(self._poller, crashes_folder(plan.name), self._tell)
+        self._reporter = Reporter(self._poller, crashes_folder(plan.name), self._tell_of_bundle)
         self._watch = HangWatch(self._poller, self._board, self._handle, self._pid_of)
         self._children = Children(
             spawner, self._poller, self._watch, self._handle, self._bury, self._hear, self._tell
@@ -354,6 +354,16 @@ class Orchestrator:
             level = "warning"
         text = f"{action.state}: {action.reason}" if action.reason else str(action.state)
         self._logs.say(level, text, action.component)
+
+    def _tell_of_bundle(self, event: dict[str, Any]) -> None:
+        """Say among a dead component's words where to find more, or why there is no more."""
+        level, text = "info", f"`dolphin-mp crashes {event.get('id')}` shows all that is known of this crash"
+        if "error" in event:
+            level, text = "error", event["error"]
+        for name, part in self._parts.items():
+            if part.process == event["process"]:
+                self._logs.say(level, text, name)
+        self._tell(event)
 
     def _settle(self) -> None:
         """Say once that nothing is on its way any more: who still waits, waits for one in trouble."""

@@ -126,6 +126,7 @@ def test_what_components_say_is_read_while_they_run_and_after(home):
     wait_for("spoken", "talk", lambda record: record["message"] == "step")
     wait_for("spoken", "fail", lambda record: "Traceback" in record["message"])
     wait_for("spoken", "fail", is_told_to_have_died)
+    wait_for("spoken", "fail", lambda record: "`dolphin-mp crashes 2" in record["message"])
     assert (home / "state/dolphin-mp/output.log").stat().st_mode & 0o077 == 0
     with Client("spoken") as client:
         pid = client.status()["components"][0]["pid"]
