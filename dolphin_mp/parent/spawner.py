@@ -45,6 +45,25 @@ class Line:
                 return int(_CREDENTIALS.unpack(data[: _CREDENTIALS.size])[0])
         return None
 
+    def tell(self, order: bytes, content: bytes, *descriptors: int) -> int:
+        """Send what the process is to be; gives the memory file with the content, which the caller closes.
+
+        It gets the descriptors too.
+
+        Raises OSError: ConnectionError if the process is dead.
+        """
+        memory = _memory_file(content)
+        try:
+            socket.send_fds(self.socket, [order], [memory, *descriptors])
+        except BaseException:
+            os.close(memory)
+            raise
+        return memory
+
+    def fileno(self) -> int:
+        """Give the socket's descriptor."""
+        return self.socket.fileno()
+
     def close(self) -> None:
         """Hang up; a process that is still parked ends."""
         self.socket.close()
@@ -57,7 +76,7 @@ class Spawner:
         environment: of the zygote.
         streams: descriptors that it and its children get as stdout and stderr; None is the parent's own.
 
-    Attributes: pid of the zygote, 0 without one.
+    Attributes: pid of the zygote, 0 without one; generation: another number after each preload.
     """
 
     def __init__(
@@ -75,6 +94,7 @@ class Spawner:
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._preload: bytes | None = None
+        self.generation = 0
 
     @property
     def pid(self) -> int:
@@ -117,8 +137,23 @@ class Spawner:
             "trusted": trusted,
         }
         self._preload = json.dumps(order).encode()
+        self.generation += 1
         self._orders.append((self._preload, []))
         self.flush()
+
+    def park(self) -> Line:
+        """Ask for a process that waits until it is told what to be; gives its line.
+
+        Raises SpawnError when the machine has no more descriptors or processes.
+        """
+        try:
+            if self._control is None:
+                self.start()
+            ours, theirs = _line()
+        except OSError as error:
+            raise _no_process(error) from None
+        self._order(theirs)
+        return ours
 
     def fork(self, order: bytes, content: bytes, *descriptors: int) -> tuple[Line, int]:
         """Ask for a process that obeys `order` with `content`; gives its line and the content's memory file.
@@ -129,20 +164,21 @@ class Spawner:
         try:
             if self._control is None:
                 self.start()
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            ours, theirs = _line()
         except OSError as error:
-            raise SpawnError(f"can't make a process: {error.strerror}") from None
+            raise _no_process(error) from None
         try:
-            memory = _memory_file(content)
-            ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-            socket.send_fds(ours, [order], [memory, *descriptors])
+            memory = ours.tell(order, content, *descriptors)  # before it is born: it need not wait for it
         except OSError as error:
             ours.close()
             theirs.close()
-            raise SpawnError(f"can't make a process: {error.strerror}") from None
+            raise _no_process(error) from None
+        self._order(theirs)
+        return ours, memory
+
+    def _order(self, theirs: socket.socket) -> None:
         self._orders.append((b"fork", [theirs.detach()]))
         self.flush()
-        return Line(ours), memory
 
     def flush(self) -> bool:
         """Send what the zygote has room for; tells whether something is left."""
@@ -219,6 +255,17 @@ class Spawner:
         for _, descriptors in self._orders:
             _close(descriptors)
         self._orders.clear()
+
+
+def _line() -> tuple[Line, socket.socket]:
+    """Give both ends of a line; a report that comes through it says who sends it."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    return Line(ours), theirs
+
+
+def _no_process(error: OSError) -> SpawnError:
+    return SpawnError(f"can't make a process: {error.strerror}")
 
 
 def _memory_file(content: bytes) -> int:

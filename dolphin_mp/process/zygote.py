@@ -18,10 +18,13 @@ import os
 import select
 import signal
 import socket
+import struct
 import sys
 from typing import Any, BinaryIO, NoReturn
 
 MAX_ORDER = 1 << 18
+BATCH = 8  # chosen: so many share a middle process, and each costs little more than one fork
+_DESCRIPTOR = struct.Struct("i")
 
 
 def main() -> int:
@@ -49,15 +52,40 @@ def _serve(control: socket.socket) -> None:
     from setproctitle import setproctitle
 
     while True:
-        order, descriptors, _, _ = socket.recv_fds(control, MAX_ORDER, 4)
+        order, lines = _next_order(control)
         if not order:
             return
         if order == b"fork":
-            _fork_twice(control, descriptors[0])
+            _fork_twice(control, lines)
         else:
             data = json.loads(order)
             setproctitle(f"zygote [dolphin-mp {data['system']}]")
             _preload(data)
+            control.send(b"loaded")
+
+
+_later: list[bytes] = []  # an order that was read when looking for more forks
+
+
+def _next_order(control: socket.socket) -> tuple[bytes, list[int]]:
+    """Give an order; forks that wait behind one another are one, with the lines of all."""
+    order, lines = (_later.pop(), []) if _later else _receive(control)
+    while order == b"fork" and len(lines) < BATCH:
+        try:
+            more, further = _receive(control, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            break
+        lines += further
+        if more != b"fork":
+            _later.append(more)
+            break
+    return order, lines
+
+
+def _receive(control: socket.socket, flags: int = 0) -> tuple[bytes, list[int]]:
+    # not socket.recv_fds, which passes no flags on
+    order, extra, _, _ = control.recvmsg(MAX_ORDER, socket.CMSG_LEN(4 * _DESCRIPTOR.size), flags)
+    return order, [number for _, _, data in extra for (number,) in _DESCRIPTOR.iter_unpack(data)]
 
 
 def _freeze() -> None:
@@ -78,25 +106,30 @@ def _preload(order: dict[str, Any]) -> None:
     _freeze()
 
 
-def _fork_twice(control: socket.socket, descriptor: int) -> None:
-    """Fork; when that fails the child's line ends, which tells the orchestrator."""
+def _fork_twice(control: socket.socket, lines: list[int]) -> None:
+    """Fork a process for each line, from one in the middle; where that fails the line ends, which tells."""
     try:
         middle = os.fork()
         if middle == 0:
-            middle = os.getpid()
-            try:
-                if os.fork():
-                    os._exit(0)
-            except OSError:
-                os._exit(1)
-            control.close()
-            _outlive(middle)
-            _park(descriptor)
+            _fork_each(control, lines)
         os.waitpid(middle, 0)
     except OSError as error:
         sys.stderr.write(f"dolphin-mp: no process can be made: {error.strerror}\n")
     finally:
-        os.close(descriptor)
+        for line in lines:
+            os.close(line)
+
+
+def _fork_each(control: socket.socket, lines: list[int]) -> NoReturn:
+    middle = os.getpid()
+    try:
+        for line in lines:
+            if os.fork() == 0:
+                control.close()
+                _outlive(middle)
+                _park(line)
+    finally:
+        os._exit(0)
 
 
 def _outlive(parent: int) -> None:
