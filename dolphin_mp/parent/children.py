@@ -105,7 +105,7 @@ class Children:
         try:
             timer = self._watch.begin(child.process, child.incarnation, assignment.members)
             content = assignment.to_json()
-            spare = self._spares.take(b"run", content, timer)
+            spare = self._spares.take(content, timer)
             if spare is None:
                 self._fork(child, content, timer)
                 return
@@ -118,8 +118,7 @@ class Children:
 
     def _fork(self, child: Child, content: bytes, timer: int) -> None:
         """Have a process forked; it reports before it begins."""
-        line, memory = self._spawner.fork(b"run", content, timer)
-        os.close(memory)
+        line = self._spawner.fork(content, timer)
         self._children[child.process] = child
         child.line = line
         self._poller.add(line.fileno(), lambda: self._reported(child))

@@ -54,12 +54,12 @@ class Spares:
         self._wanted = wanted
         self._spares: list[Spare] = []
 
-    def take(self, order: bytes, content: bytes, *descriptors: int) -> Spare | None:
-        """Give a living spare that was told its order, None without any; the caller owns its pidfd."""
+    def take(self, content: bytes, *descriptors: int) -> Spare | None:
+        """Give a living spare that was told its assignment, None without any; the caller owns its pidfd."""
         while (spare := self._pop()) is not None:
             self._poller.remove(spare.line.fileno())
             try:
-                os.close(spare.line.tell(order, content, *descriptors))
+                spare.line.tell(content, *descriptors)
             except ConnectionError:  # it is dead, and is reaped with the strangers
                 os.close(spare.pidfd)
                 continue

@@ -13,10 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dolphin_mp.plan import Plan
 
 _CREDENTIALS = struct.Struct("iII")
 MAX_LINE = 4096
+INLINE = 32 * 1024  # bytes of an assignment that need no memory file: to make one and read it costs 50 us
 START_LIMIT_S = 60.0
 CLOSE_LIMIT_S = 0.5
 
@@ -45,13 +48,18 @@ class Line:
                 return int(_CREDENTIALS.unpack(data[: _CREDENTIALS.size])[0])
         return None
 
-    def tell(self, order: bytes, content: bytes, *descriptors: int) -> int:
-        """Send what the process is to be; gives the memory file with the content, which the caller closes.
-
-        It gets the descriptors too.
+    def tell(self, content: bytes, *descriptors: int) -> None:
+        """Send the assignment that the process is to carry out, with the descriptors.
 
         Raises OSError: ConnectionError if the process is dead.
         """
+        if len(content) <= INLINE:
+            socket.send_fds(self.socket, [b"run\n", content], descriptors)
+        else:
+            os.close(self.tell_by_file(b"run", content, *descriptors))
+
+    def tell_by_file(self, order: bytes, content: bytes, *descriptors: int) -> int:
+        """Send an order and a memory file with its content, which the caller closes."""
         memory = _memory_file(content)
         try:
             socket.send_fds(self.socket, [order], [memory, *descriptors])
@@ -146,21 +154,26 @@ class Spawner:
 
         Raises SpawnError when the machine has no more descriptors or processes.
         """
-        try:
-            if self._control is None:
-                self.start()
-            ours, theirs = _line()
-        except OSError as error:
-            raise _no_process(error) from None
-        self._order(theirs)
-        return ours
+        return self._fork(lambda _: None)
 
-    def fork(self, order: bytes, content: bytes, *descriptors: int) -> tuple[Line, int]:
-        """Ask for a process that obeys `order` with `content`; gives its line and the content's memory file.
+    def fork(self, content: bytes, *descriptors: int) -> Line:
+        """Ask for a process that carries out an assignment, and gets the descriptors; gives its line.
 
-        It gets the descriptors too. The caller closes the file. Raises SpawnError when the machine has no
-        more descriptors or processes.
+        Raises SpawnError when the machine has no more descriptors or processes.
         """
+        return self._fork(lambda line: line.tell(content, *descriptors))
+
+    def fork_inspector(self, content: bytes) -> tuple[Line, int]:
+        """Ask for a process that inspects; gives its line, and the memory file that its answer comes in.
+
+        The caller closes the file. Raises SpawnError when the machine has no more descriptors or processes.
+        """
+        memory = []
+        line = self._fork(lambda line: memory.append(line.tell_by_file(b"inspect", content)))
+        return line, memory[0]
+
+    def _fork(self, tell: Callable[[Line], None]) -> Line:
+        """Ask for a process; what it is told rests in its line until it is born."""
         try:
             if self._control is None:
                 self.start()
@@ -168,13 +181,13 @@ class Spawner:
         except OSError as error:
             raise _no_process(error) from None
         try:
-            memory = ours.tell(order, content, *descriptors)  # before it is born: it need not wait for it
+            tell(ours)
         except OSError as error:
             ours.close()
             theirs.close()
             raise _no_process(error) from None
         self._order(theirs)
-        return ours, memory
+        return ours
 
     def _order(self, theirs: socket.socket) -> None:
         self._orders.append((b"fork", [theirs.detach()]))
