@@ -223,7 +223,7 @@ class Board:
         if not lock.try_lock(self._fd, LOCK_ROWS + index):
             raise ClaimedError(self._name(index), lock.describe_process(self._head(index)[0]))
         pid = os.getpid()
-        head = struct.pack("<IIQ", pid, os.getpgid(0), lock.start_time(pid))
+        head = struct.pack("<IIQ", pid, os.getpgid(0), lock.own_start_time())
         self._memory[self._at(index) : self._at(index) + 16] = head
 
     def release_row(self, index: int) -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from dolphin_mp.ipc.segment import Header
 
 _core.look_inside(np.zeros((2, 3)))
+_CAN_SPIN = (os.cpu_count() or 1) > 1
 
 
 class Since(NamedTuple):
@@ -52,7 +53,7 @@ class Channel(_core.Ring):
         self._segment = segment
         self._cursor = 0
         self._pidfds: list[int] = []  # of the watched writer, one or none; the finalizer knows this list
-        self.may_spin = (os.cpu_count() or 1) > 1
+        self.may_spin = _CAN_SPIN
         header = segment.header
         self._finalizer = weakref.finalize(self, _abandon, segment, self._pidfds)
         try:
@@ -161,7 +162,7 @@ class Channel(_core.Ring):
         try:
             self._check_not_replaced()
             self._map_segment(writable=True)
-            epoch = self._begin_claim(os.getpid(), lock.start_time(os.getpid()))
+            epoch = self._begin_claim(os.getpid(), lock.own_start_time())
         except BaseException:
             lock.unlock(self._segment.fd, LOCK_WRITER)
             raise

@@ -65,6 +65,18 @@ def birth(name: str, content: bytes, size: int, *, lock_byte: int | None = LOCK_
     return fd
 
 
+def nameless(name: str, content: bytes, size: int) -> int:
+    """Make a whole file of that size and content that never gets its name; raises SegmentFullError."""
+    fd = _open(FOLDER, os.O_TMPFILE)
+    try:
+        _reserve(name, fd, size)
+        os.pwrite(fd, content, 0)
+    except BaseException:
+        shut(fd)
+        raise
+    return fd
+
+
 def _open(path: str, flags: int) -> int:
     fd = os.open(path, flags | os.O_RDWR | os.O_CLOEXEC, 0o600)
     _core.guard(fd)  # before any lock: a fork in another thread must not keep a copy of it

@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import struct
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from dolphin_mp.ipc import _core, layout, lock
@@ -23,6 +24,7 @@ from dolphin_mp.ipc.folder import (
     identity,
     is_named,
     is_replaced,
+    nameless,
     open_checked,
     remove_name,
     shut,
@@ -47,13 +49,18 @@ class Header(NamedTuple):
 
     @property
     def dtype(self) -> Any:
-        """The described dtype, see `layout.describe_dtype`."""
-        return json.loads(self.description)["dtype"]
+        """The described dtype, see `layout.describe_dtype`; not to be changed."""
+        return _described(self.description)["dtype"]
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of a record."""
-        return tuple(json.loads(self.description)["shape"])
+        return tuple(_described(self.description)["shape"])
+
+
+@lru_cache(64)  # each attach asks six times, and a component's birth waits for it
+def _described(description: bytes) -> Any:
+    return json.loads(description)
 
 
 def new_header(dtype: Any, shape: tuple[int, ...], record_size: int, keep: int) -> Header:
@@ -115,6 +122,11 @@ class Segment:
             raise
 
     @classmethod
+    def nameless(cls, name: str, header: Header) -> Segment:
+        """Make one that nobody else ever sees; raises SegmentFullError."""
+        return cls(name, nameless(name, _header_bytes(header), header.segment_size), header, owner=False)
+
+    @classmethod
     def _take_up(cls, name: str, header: Header) -> Segment | None:
         try:
             fd = open_checked(name)
@@ -132,7 +144,7 @@ class Segment:
             same = (old.description, old.keep) == (header.description, header.keep)
             keeps = same and not _word(fd, _core.OFFSET_RETIRED)
             if keeps:
-                os.pwrite(fd, struct.pack("<QQ", os.getpid(), lock.start_time(os.getpid())), _OWNER_PID)
+                os.pwrite(fd, struct.pack("<QQ", os.getpid(), lock.own_start_time()), _OWNER_PID)
                 return cls(name, fd, old, owner=True)
             return cls._replace(name, fd, header)
         finally:
@@ -228,7 +240,7 @@ def _header_bytes(header: Header) -> bytes:
         len(header.description),
         _core.boottime_ns(),
         os.getpid(),
-        lock.start_time(os.getpid()),
+        lock.own_start_time(),
     )
     return fixed.ljust(layout.DESCRIPTION_OFFSET, b"\0") + header.description
 

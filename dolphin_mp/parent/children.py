@@ -7,9 +7,11 @@ import os
 import select
 import signal
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dolphin_mp.ipc import _core
+from dolphin_mp.parent.spares import Spares
 from dolphin_mp.parent.spawner import Line, Spawner, SpawnError
 from dolphin_mp.supervision.vocabulary import Exited, Spawned, SpawnFailed
 
@@ -68,6 +70,8 @@ class Children:
         self._hear = hear
         self._tell = tell
         self._children: dict[str, Child] = {}
+        self._spares = Spares(spawner, poller)
+        self._awaited: set[str] = set()  # processes on their way, until one of their components has a word
         self._zygote_fd = -1
         self.watch_zygote()
 
@@ -91,18 +95,58 @@ class Children:
 
     def spawn(self, assignment: Assignment) -> None:
         """Ask for a process; `Spawned` or `SpawnFailed` follows."""
-        process, incarnation = assignment.process, assignment.incarnation
+        child = Child(
+            assignment.process,
+            assignment.incarnation,
+            tuple(member.name for member in assignment.members),
+            None,
+        )
+        self._awaited.add(child.process)
         try:
-            timer = self._watch.begin(process, incarnation, assignment.members)
-            line, memory = self._spawner.fork(b"run", assignment.to_json(), timer)
+            timer = self._watch.begin(child.process, child.incarnation, assignment.members)
+            content = assignment.to_json()
+            spare = self._spares.take(content, timer)
+            if spare is None:
+                self._fork(child, content, timer)
+                return
         except (SpawnError, OSError) as error:
-            self._watch.end(process)
-            self._handle(SpawnFailed(process, incarnation, str(error)))
+            self._not_born(child, str(error))
             return
-        os.close(memory)
-        child = Child(process, incarnation, tuple(member.name for member in assignment.members), line)
-        self._children[process] = child
-        self._poller.add(line.socket.fileno(), lambda: self._reported(child))
+        self._children[child.process] = child
+        child.pid, child.pidfd = spare.pid, spare.pidfd
+        self._born(child)
+
+    def _fork(self, child: Child, content: bytes, timer: int) -> None:
+        """Have a process forked; it reports before it begins."""
+        line = self._spawner.fork(content, timer)
+        self._children[child.process] = child
+        child.line = line
+        self._poller.add(line.fileno(), lambda: self._reported(child))
+        self.watch_zygote()
+
+    def _born(self, child: Child) -> None:
+        """A process has its order: from now on its death is news."""
+        child.spawned_ns = _core.boottime_ns()
+        self._poller.add(child.pidfd, lambda: self._died(child))
+        self._handle(Spawned(child.process, child.incarnation, child.pid))
+
+    def _not_born(self, child: Child, reason: str) -> None:
+        self._watch.end(child.process)
+        self._children.pop(child.process, None)
+        self._awaited.discard(child.process)
+        self._handle(SpawnFailed(child.process, child.incarnation, reason))
+        self._refill()
+
+    def arrived(self, process: str) -> None:
+        """A component of the process has said its first word, or it is dead: nobody waits for it any more."""
+        if process in self._awaited:
+            self._awaited.discard(process)
+            self._refill()
+
+    def _refill(self) -> None:
+        """Park spares for those taken, now that a fork takes no core from a process on its way."""
+        if not self._awaited:
+            self._spares.refill()
         self.watch_zygote()
 
     def _reported(self, child: Child) -> None:
@@ -112,21 +156,15 @@ class Children:
         pid = child.line.here()
         self._forget_line(child)
         if pid is None:
-            self._watch.end(child.process)
-            del self._children[child.process]
-            self._handle(SpawnFailed(child.process, child.incarnation, "it died at its birth"))
+            self._not_born(child, "it died at its birth")
             return
         try:
             child.pid, child.pidfd = pid, os.pidfd_open(pid)
         except OSError as error:  # no descriptor is left
-            self._watch.end(child.process)
-            del self._children[child.process]
             os.kill(pid, signal.SIGKILL)
-            self._handle(SpawnFailed(child.process, child.incarnation, f"can't watch it: {error.strerror}"))
+            self._not_born(child, f"can't watch it: {error.strerror}")
             return
-        child.spawned_ns = _core.boottime_ns()
-        self._poller.add(child.pidfd, lambda: self._died(child))
-        self._handle(Spawned(child.process, child.incarnation, pid))
+        self._born(child)
 
     # death --------------------------------------------------------------------------------------------------
 
@@ -159,7 +197,9 @@ class Children:
         self._watch.end(child.process)
         self._forget(child)
         del self._children[child.process]
+        self._awaited.discard(child.process)
         self._bury(Exited(child.process, child.incarnation, code, child.reason), child)
+        self._refill()  # if no successor is on its way
 
     def reap(self) -> None:
         """Reap whoever became ours as their subreaper; our own children go the way of their pidfds."""
@@ -182,13 +222,15 @@ class Children:
 
     def _look_for_reports(self) -> None:
         """Hear of births first: a process may be dead before its report was read."""
-        poll, unborn = select.poll(), {}  # not select(2), which knows but 1,024 descriptors
+        unborn = self._spares.unborn()
         for child in self._children.values():
             if child.line is not None:
-                unborn[child.line.socket.fileno()] = child
-                poll.register(child.line.socket, select.POLLIN)
+                unborn[child.line.fileno()] = partial(self._reported, child)
+        poll = select.poll()  # not select(2), which knows but 1,024 descriptors
+        for fd in unborn:
+            poll.register(fd, select.POLLIN)
         for fd, _ in poll.poll(0):
-            self._reported(unborn[fd])
+            unborn[fd]()
 
     def _forget(self, child: Child) -> None:
         self._forget_line(child)
@@ -199,12 +241,13 @@ class Children:
 
     def _forget_line(self, child: Child) -> None:
         if child.line is not None:
-            self._poller.remove(child.line.socket.fileno())
+            self._poller.remove(child.line.fileno())
             child.line.close()
             child.line = None
 
     def close(self) -> None:
         """Let go of all; the zygote and parked processes end by themselves."""
+        self._spares.close()
         for child in self._children.values():
             self._forget(child)
         self._watch.close()
@@ -223,8 +266,8 @@ class Children:
             self._poller.want_room(fd, wanted=self._spawner.flush())
 
     def _zygote_spoke(self) -> None:
-        if self._spawner.read():
-            self.watch_zygote()
+        if self._spawner.read():  # it takes orders again, or has imported modules that the spares lack
+            self._refill()
         else:
             self._zygote_died()
 

@@ -122,7 +122,7 @@ def _inspect(spawner: Spawner, config: str | None, surroundings: Surroundings) -
         "cwd": surroundings.cwd,
         "open_files": surroundings.open_files,
     }
-    line, memory = spawner.fork(b"inspect", json.dumps(content).encode())
+    line, memory = spawner.fork_inspector(json.dumps(content).encode())
     with open(memory, "rb") as file:  # noqa: PTH123 - a descriptor
         said, how = _wait_for_inspector(line)
         file.seek(0)

@@ -252,6 +252,7 @@ class Orchestrator:
                 self._handle(BecameDone(word.component, word.incarnation))
             else:
                 self._children.blame(self._parts[word.component].process, word.incarnation, word.reason)
+            self._children.arrived(self._parts[word.component].process)
 
     def _bury(self, event: Exited, child: Child) -> None:
         """Handle a death; while its successor is on its way, look at what it has left."""

@@ -13,10 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dolphin_mp.plan import Plan
 
 _CREDENTIALS = struct.Struct("iII")
 MAX_LINE = 4096
+INLINE = 32 * 1024  # bytes of an assignment that need no memory file: to make one and read it costs 50 us
 START_LIMIT_S = 60.0
 CLOSE_LIMIT_S = 0.5
 
@@ -45,6 +48,30 @@ class Line:
                 return int(_CREDENTIALS.unpack(data[: _CREDENTIALS.size])[0])
         return None
 
+    def tell(self, content: bytes, *descriptors: int) -> None:
+        """Send the assignment that the process is to carry out, with the descriptors.
+
+        Raises OSError: ConnectionError if the process is dead.
+        """
+        if len(content) <= INLINE:
+            socket.send_fds(self.socket, [b"run\n", content], descriptors)
+        else:
+            os.close(self.tell_by_file(b"run", content, *descriptors))
+
+    def tell_by_file(self, order: bytes, content: bytes, *descriptors: int) -> int:
+        """Send an order and a memory file with its content, which the caller closes."""
+        memory = _memory_file(content)
+        try:
+            socket.send_fds(self.socket, [order], [memory, *descriptors])
+        except BaseException:
+            os.close(memory)
+            raise
+        return memory
+
+    def fileno(self) -> int:
+        """Give the socket's descriptor."""
+        return self.socket.fileno()
+
     def close(self) -> None:
         """Hang up; a process that is still parked ends."""
         self.socket.close()
@@ -57,7 +84,7 @@ class Spawner:
         environment: of the zygote.
         streams: descriptors that it and its children get as stdout and stderr; None is the parent's own.
 
-    Attributes: pid of the zygote, 0 without one.
+    Attributes: pid of the zygote, 0 without one; generation: another number after each preload.
     """
 
     def __init__(
@@ -75,6 +102,7 @@ class Spawner:
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._preload: bytes | None = None
+        self.generation = 0
 
     @property
     def pid(self) -> int:
@@ -117,32 +145,53 @@ class Spawner:
             "trusted": trusted,
         }
         self._preload = json.dumps(order).encode()
+        self.generation += 1
         self._orders.append((self._preload, []))
         self.flush()
 
-    def fork(self, order: bytes, content: bytes, *descriptors: int) -> tuple[Line, int]:
-        """Ask for a process that obeys `order` with `content`; gives its line and the content's memory file.
+    def park(self) -> Line:
+        """Ask for a process that waits until it is told what to be; gives its line.
 
-        It gets the descriptors too. The caller closes the file. Raises SpawnError when the machine has no
-        more descriptors or processes.
+        Raises SpawnError when the machine has no more descriptors or processes.
         """
+        return self._fork(lambda _: None)
+
+    def fork(self, content: bytes, *descriptors: int) -> Line:
+        """Ask for a process that carries out an assignment, and gets the descriptors; gives its line.
+
+        Raises SpawnError when the machine has no more descriptors or processes.
+        """
+        return self._fork(lambda line: line.tell(content, *descriptors))
+
+    def fork_inspector(self, content: bytes) -> tuple[Line, int]:
+        """Ask for a process that inspects; gives its line, and the memory file that its answer comes in.
+
+        The caller closes the file. Raises SpawnError when the machine has no more descriptors or processes.
+        """
+        memory = []
+        line = self._fork(lambda line: memory.append(line.tell_by_file(b"inspect", content)))
+        return line, memory[0]
+
+    def _fork(self, tell: Callable[[Line], None]) -> Line:
+        """Ask for a process; what it is told rests in its line until it is born."""
         try:
             if self._control is None:
                 self.start()
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            ours, theirs = _line()
         except OSError as error:
-            raise SpawnError(f"can't make a process: {error.strerror}") from None
+            raise _no_process(error) from None
         try:
-            memory = _memory_file(content)
-            ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-            socket.send_fds(ours, [order], [memory, *descriptors])
+            tell(ours)
         except OSError as error:
             ours.close()
             theirs.close()
-            raise SpawnError(f"can't make a process: {error.strerror}") from None
+            raise _no_process(error) from None
+        self._order(theirs)
+        return ours
+
+    def _order(self, theirs: socket.socket) -> None:
         self._orders.append((b"fork", [theirs.detach()]))
         self.flush()
-        return Line(ours), memory
 
     def flush(self) -> bool:
         """Send what the zygote has room for; tells whether something is left."""
@@ -219,6 +268,17 @@ class Spawner:
         for _, descriptors in self._orders:
             _close(descriptors)
         self._orders.clear()
+
+
+def _line() -> tuple[Line, socket.socket]:
+    """Give both ends of a line; a report that comes through it says who sends it."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    return Line(ours), theirs
+
+
+def _no_process(error: OSError) -> SpawnError:
+    return SpawnError(f"can't make a process: {error.strerror}")
 
 
 def _memory_file(content: bytes) -> int:

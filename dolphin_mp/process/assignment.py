@@ -34,11 +34,27 @@ class Assignment:
     def to_json(self) -> bytes:
         """Give the assignment as JSON text."""
         data = {name: getattr(self, name) for name in self.__slots__ if name != "members"}
-        data["members"] = [{**asdict(member), "blob": member.blob.hex()} for member in self.members]
-        return json.dumps(data).encode()
+        members = ", ".join(map(_text_of, self.members))
+        return f'{json.dumps(data)[:-1]}, "members": [{members}]}}'.encode()
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> Assignment:
         """Rebuild an assignment from decoded JSON."""
         members = tuple(component_from_data(item) for item in data.pop("members"))
         return cls(**data, members=members)
+
+
+MOST_TEXTS = 4096  # as many as a system can have components
+_texts: dict[int, tuple[ComponentPlan, str]] = {}  # by identity: a plan never changes, and holds lists
+
+
+def _text_of(plan: ComponentPlan) -> str:
+    """Give a component's plan as JSON text, kept for its next start."""
+    known = _texts.get(id(plan))
+    if known is not None and known[0] is plan:
+        return known[1]
+    if len(_texts) >= MOST_TEXTS:
+        _texts.clear()
+    text = json.dumps({**asdict(plan), "blob": plan.blob.hex()})
+    _texts[id(plan)] = plan, text
+    return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import contextlib
 import faulthandler
@@ -33,23 +34,26 @@ if TYPE_CHECKING:
 
     from dolphin_mp.process.assignment import Assignment
 
+FIRST_SAMPLE_NS = 10_000_000  # chosen: a component's birth goes first
+PULSE_END_S = 1.0  # chosen: a pulse that is held up must not hold up the end
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
-def become(assignment: Assignment, timer: int = -1) -> int:
+def become(assignment: Assignment, timer: int = -1, board: Board | None = None) -> int:
     """Run the assignment's components to their end; gives the process' exit code.
 
     Args:
         assignment: what to be.
         timer: the descriptor of the timer that the parent sleeps on; -1 without a parent.
+        board: what to be on; its system's when None.
     """
     setproctitle(f"{assignment.process} [dolphin-mp {assignment.system}]")
     _take_streams(assignment)
     last_words = LastWords(os.path.dirname(assignment.notify), assignment.process, assignment.incarnation)  # noqa: PTH120
     last_words.listen()
-    board = Board.attach(board_name(assignment.system))
+    board = board or Board.attach(board_name(assignment.system))
     ended = _core.Doorbell()
-    tie = None
+    tie = pulse = None
     try:
         board.share()
         notifier = Notifier(assignment.notify)
@@ -62,13 +66,15 @@ def become(assignment: Assignment, timer: int = -1) -> int:
             return TRY_AGAIN
         if assignment.orphan == "stop":
             tie = _tie(assignment, runners, ended)
-        _start_pulse(runners, Lifeline(timer), last_words, ended)
+        pulse = _start_pulse(runners, Lifeline(timer), last_words, ended)
         if len(runners) == 1:
             runners[0].run()
         else:
             _run_as_threads(runners)
     finally:
         ended.ring()
+        if pulse is not None:
+            pulse.acquire(timeout=PULSE_END_S)
         board.close()
         if tie is not None:
             tie.end_group()
@@ -138,16 +144,20 @@ def _on_signals(runners: list[Runner], *, alone: bool) -> None:
 
 def _start_pulse(
     runners: list[Runner], lifeline: Lifeline, last_words: LastWords, bell: _core.Doorbell
-) -> None:
+) -> _thread.LockType:
     """Each second, from a thread of its own, sample CPU and memory and show that the process can still run.
 
-    Until the bell is rung.
+    Until the bell is rung; gives a lock that is free when the thread is about to end.
     """
+    busy = _thread.allocate_lock()
+    busy.acquire()
 
     def run() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # for the main thread alone
+        due = time.monotonic_ns() + FIRST_SAMPLE_NS
+        if bell.wait_until(due):
+            return
         sampler = Sampler()
-        due = time.monotonic_ns()
         sample = 0.0, 0
         while True:
             with contextlib.suppress(OSError):  # a component's code has closed its descriptor
@@ -160,7 +170,15 @@ def _start_pulse(
             if bell.wait_until(due):
                 return
 
-    threading.Thread(target=run, name="dolphin-mp-pulse", daemon=True).start()
+    def run_to_end() -> None:
+        try:
+            run()
+        finally:
+            busy.release()
+
+    # not threading.Thread, whose start() waits until the thread runs: somebody waits for this component
+    _thread.start_new_thread(run_to_end, ())
+    return busy
 
 
 def _end_if_over(runners: list[Runner], rss_bytes: int, last_words: LastWords) -> None:

@@ -18,10 +18,14 @@ import os
 import select
 import signal
 import socket
+import struct
 import sys
 from typing import Any, BinaryIO, NoReturn
 
 MAX_ORDER = 1 << 18
+MAX_TOLD = 1 << 16
+BATCH = 8  # chosen: so many share a middle process, and each costs little more than one fork
+_DESCRIPTOR = struct.Struct("i")
 
 
 def main() -> int:
@@ -31,7 +35,8 @@ def main() -> int:
 
     import dolphin_mp.importing
     import dolphin_mp.process.assignment
-    import dolphin_mp.process.main  # noqa: F401
+    import dolphin_mp.process.main
+    import dolphin_mp.process.rehearsal  # noqa: F401
     from dolphin_mp.process.lossy import take_streams
 
     control = socket.socket(fileno=int(sys.argv[1]))
@@ -45,19 +50,49 @@ def main() -> int:
     return 0
 
 
+_system = ""  # the name of the system whose modules it has
+
+
 def _serve(control: socket.socket) -> None:
     from setproctitle import setproctitle
 
+    global _system
     while True:
-        order, descriptors, _, _ = socket.recv_fds(control, MAX_ORDER, 4)
+        order, lines = _next_order(control)
         if not order:
             return
         if order == b"fork":
-            _fork_twice(control, descriptors[0])
+            _fork_twice(control, lines)
         else:
             data = json.loads(order)
-            setproctitle(f"zygote [dolphin-mp {data['system']}]")
+            _system = data["system"]
+            setproctitle(f"zygote [dolphin-mp {_system}]")
             _preload(data)
+            control.send(b"loaded")
+
+
+_later: list[bytes] = []  # an order that was read when looking for more forks
+
+
+def _next_order(control: socket.socket) -> tuple[bytes, list[int]]:
+    """Give an order; forks that wait behind one another are one, with the lines of all."""
+    order, lines = (_later.pop(), []) if _later else _receive(control)
+    while order == b"fork" and len(lines) < BATCH:
+        try:
+            more, further = _receive(control, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            break
+        lines += further
+        if more != b"fork":
+            _later.append(more)
+            break
+    return order, lines
+
+
+def _receive(control: socket.socket, flags: int = 0, most: int = MAX_ORDER) -> tuple[bytes, list[int]]:
+    # not socket.recv_fds, which passes no flags on
+    order, extra, _, _ = control.recvmsg(most, socket.CMSG_LEN(4 * _DESCRIPTOR.size), flags)
+    return order, [number for _, _, data in extra for (number,) in _DESCRIPTOR.iter_unpack(data)]
 
 
 def _freeze() -> None:
@@ -78,25 +113,30 @@ def _preload(order: dict[str, Any]) -> None:
     _freeze()
 
 
-def _fork_twice(control: socket.socket, descriptor: int) -> None:
-    """Fork; when that fails the child's line ends, which tells the orchestrator."""
+def _fork_twice(control: socket.socket, lines: list[int]) -> None:
+    """Fork a process for each line, from one in the middle; where that fails the line ends, which tells."""
     try:
         middle = os.fork()
         if middle == 0:
-            middle = os.getpid()
-            try:
-                if os.fork():
-                    os._exit(0)
-            except OSError:
-                os._exit(1)
-            control.close()
-            _outlive(middle)
-            _park(descriptor)
+            _fork_each(control, lines)
         os.waitpid(middle, 0)
     except OSError as error:
         sys.stderr.write(f"dolphin-mp: no process can be made: {error.strerror}\n")
     finally:
-        os.close(descriptor)
+        for line in lines:
+            os.close(line)
+
+
+def _fork_each(control: socket.socket, lines: list[int]) -> NoReturn:
+    middle = os.getpid()
+    try:
+        for line in lines:
+            if os.fork() == 0:
+                control.close()
+                _outlive(middle)
+                _park(line)
+    finally:
+        os._exit(0)
 
 
 def _outlive(parent: int) -> None:
@@ -118,10 +158,13 @@ def _park(descriptor: int) -> NoReturn:
     code = 1
     try:
         os.setsid()
+        _reset()
         _close_all_but({descriptor, *own_descriptors()})
         line = socket.socket(fileno=descriptor)
+        if not _is_told(line):
+            _rehearse()
         line.send(b"here")
-        order, descriptors, _, _ = socket.recv_fds(line, MAX_ORDER, 2)
+        order, descriptors = _receive(line, socket.MSG_CMSG_CLOEXEC, MAX_TOLD)
         code = _obey(order, descriptors, line) if order else 0
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else 1
@@ -136,6 +179,24 @@ def _park(descriptor: int) -> NoReturn:
     raise AssertionError
 
 
+def _is_told(line: socket.socket) -> bool:
+    """Whether its order was there before it was: somebody waits for it."""
+    try:
+        line.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _rehearse() -> None:
+    """Be a spare: do before anybody waits for it what can be done before."""
+    from dolphin_mp.process.main import become
+    from dolphin_mp.process.rehearsal import rehearse
+
+    rehearse(_system, become)
+    _reset_signals()
+
+
 def _close_all_but(kept: set[int]) -> None:
     first = 3
     for fd in sorted(kept):
@@ -145,21 +206,21 @@ def _close_all_but(kept: set[int]) -> None:
 
 
 def _obey(order: bytes, descriptors: list[int], line: socket.socket) -> int:
-    content, *timers = descriptors
-    for descriptor in descriptors:
-        os.set_inheritable(descriptor, False)
-    with open(content, "r+b") as file:  # noqa: PTH123 - a descriptor
-        data = json.loads(file.read())
-        if order == b"inspect":
-            _inspect(data, file, line)
-            return 0
+    order, _, content = order.partition(b"\n")
+    if order == b"inspect":
+        with open(descriptors[0], "r+b") as file:  # noqa: PTH123 - a descriptor
+            _inspect(json.loads(file.read()), file, line)
+        return 0
+    if not content:  # it was too long for a datagram
+        with open(descriptors.pop(0), "rb") as file:  # noqa: PTH123 - a descriptor
+            content = file.read()
     from dolphin_mp.process.assignment import Assignment
     from dolphin_mp.process.main import become
 
     line.close()
-    assignment = Assignment.from_data(data)
-    _reset(assignment.environment, assignment.cwd, assignment.open_files)
-    return become(assignment, timers[0] if timers else -1)
+    assignment = Assignment.from_data(json.loads(content))
+    _surround(assignment.environment, assignment.cwd, assignment.open_files)
+    return become(assignment, descriptors[0] if descriptors else -1)
 
 
 def _inspect(data: dict[str, Any], file: BinaryIO, line: socket.socket) -> None:
@@ -169,7 +230,7 @@ def _inspect(data: dict[str, Any], file: BinaryIO, line: socket.socket) -> None:
 
     faulthandler.enable()  # a module that crashes at import is to be named
     _die_with(line)
-    _reset(data["environment"], data["cwd"], data["open_files"])
+    _surround(data["environment"], data["cwd"], data["open_files"])
     answer = inspect(data["config"])
     file.seek(0)
     file.truncate()
@@ -185,18 +246,22 @@ def _die_with(line: socket.socket) -> None:
     fcntl.fcntl(line, fcntl.F_SETFL, fcntl.fcntl(line, fcntl.F_GETFL) | os.O_ASYNC)
 
 
-def _reset(environment: dict[str, str], cwd: str, open_files: int) -> None:
-    """Undo what a fork shares: signals, environment, folder, limits, numpy's old random state."""
+def _reset() -> None:
+    """Undo what a fork shares, whatever the process is to be: signals, numpy's old random state."""
+    _reset_signals()
+    random = sys.modules.get("numpy.random")
+    if random is not None:
+        random.seed()
+
+
+def _surround(environment: dict[str, str], cwd: str, open_files: int) -> None:
+    """Undo what a fork shares and the launcher has said: environment, folder, limits."""
     import resource
 
-    _reset_signals()
     _reset_environment(environment)
     os.chdir(cwd)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(open_files, hard) if hard >= 0 else open_files, hard))
-    random = sys.modules.get("numpy.random")
-    if random is not None:
-        random.seed()
 
 
 def _reset_environment(environment: dict[str, str]) -> None:
