@@ -69,7 +69,7 @@ class Then(Enum):
 
     JUDGE = "what its policy says"
     STOP = "rest"
-    START = "a fresh start at once"
+    START = "a fresh start, as soon as it may"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,3 +133,13 @@ class ProducerFailed:
     """A producer failed for good whose plan says that its readers start anew."""
 
     component: str
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """Its channels are about to be replaced, or it loses a member: down until the new plan holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """The new plan holds, and says something else about the process."""

@@ -33,8 +33,10 @@ from dolphin_mp.supervision.life import (
     Phase,
     ProducerFailed,
     ReadersLeft,
+    Renewed,
     ShutdownBegan,
     Then,
+    Withdrawn,
 )
 from dolphin_mp.supervision.policy import Verdict
 from dolphin_mp.supervision.vocabulary import (
@@ -60,6 +62,7 @@ from dolphin_mp.supervision.vocabulary import (
 
 # Chosen: faulthandler writes a hundred threads in a few ms; a process past answering is not waited for.
 STACKS_WITHIN_S = 0.5
+RELOAD = "reload"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,8 @@ def _ignore(life: Life, _event: object, _at: Moment) -> Step:
 
 
 def _admit(life: Life, _event: Admitted, at: Moment) -> Step:
+    if life.all_done:  # what was left to do went with another plan
+        return _down(life, Phase.DONE, ""), ()
     return _spawn(life, at, reason="")
 
 
@@ -254,6 +259,22 @@ def _renew(life: Life, event: ProducerFailed, at: Moment) -> Step:
     return _dismiss(replace(life, then=Then.START, reason=f"restart, {event.component} failed"), at)
 
 
+# ------------------------------------------------------------------ another plan
+
+
+def _reload(life: Life, _event: Withdrawn | Renewed, at: Moment) -> Step:
+    return _dismiss(replace(life, then=Then.START, reason=RELOAD), at)
+
+
+def _reload_once_gone(life: Life, _event: Withdrawn | Renewed, _at: Moment) -> Step:
+    """Bring it back, unless an operator wants it down."""
+    return (life if life.then is Then.STOP else replace(life, then=Then.START, reason=RELOAD)), ()
+
+
+def _reload_at_rest(life: Life, _event: Withdrawn | Renewed, _at: Moment) -> Step:
+    return _down(life, Phase.WAITING, RELOAD), ()
+
+
 # ------------------------------------------------------------------ the system's end
 
 
@@ -300,8 +321,8 @@ def _spawn_failed(life: Life, event: SpawnFailed, at: Moment) -> Step:
 
 def _bury(life: Life, code: int | None, reason: str, at: Moment) -> Step:
     """Say what follows, the process being gone."""
-    if life.then is Then.START:
-        return _spawn(life, at, reason="")
+    if life.then is Then.START:  # the system's machine admits it, at once if nothing is in its way
+        return replace(_down(life, Phase.WAITING, life.reason), then=Then.JUDGE), ()
     if life.all_done:
         return _down(life, Phase.DONE, reason), ()
     if life.then is Then.STOP:
@@ -352,6 +373,14 @@ ROWS: tuple[tuple[type, frozenset[Phase], Handler], ...] = (
     (StopRequested, OVER, _ignore),
     (ProducerFailed, RUNNING, _renew),
     (ProducerFailed, _ALL - RUNNING, _ignore),
+    (Withdrawn, RUNNING, _reload),
+    (Withdrawn, GOING, _reload_once_gone),
+    (Withdrawn, frozenset({Phase.BACKOFF}), _reload_at_rest),
+    (Withdrawn, OVER | {Phase.WAITING}, _ignore),
+    (Renewed, RUNNING, _reload),
+    (Renewed, GOING, _reload_once_gone),
+    (Renewed, frozenset({Phase.BACKOFF, Phase.FAILED, Phase.DONE}), _reload_at_rest),
+    (Renewed, frozenset({Phase.WAITING, Phase.STOPPED}), _ignore),
     (ShutdownBegan, RESTING, _close_at_once),
     (ShutdownBegan, RUNNING | GOING, _close),
     (ShutdownBegan, OVER, _ignore),
