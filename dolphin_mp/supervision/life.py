@@ -64,6 +64,9 @@ STATE_OF = {
 }
 
 
+RELOAD = "reload"  # the reason of one that goes down to come back under another plan
+
+
 class Then(Enum):
     """What the death of the process leads to."""
 

@@ -26,6 +26,7 @@ from dolphin_mp.supervision import policy
 from dolphin_mp.supervision.life import (
     GOING,
     OVER,
+    RELOAD,
     RESTING,
     RUNNING,
     Admitted,
@@ -62,7 +63,6 @@ from dolphin_mp.supervision.vocabulary import (
 
 # Chosen: faulthandler writes a hundred threads in a few ms; a process past answering is not waited for.
 STACKS_WITHIN_S = 0.5
-RELOAD = "reload"
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,8 +379,8 @@ ROWS: tuple[tuple[type, frozenset[Phase], Handler], ...] = (
     (Withdrawn, OVER | {Phase.WAITING}, _ignore),
     (Renewed, RUNNING, _reload),
     (Renewed, GOING, _reload_once_gone),
-    (Renewed, frozenset({Phase.BACKOFF, Phase.FAILED, Phase.DONE}), _reload_at_rest),
-    (Renewed, frozenset({Phase.WAITING, Phase.STOPPED}), _ignore),
+    (Renewed, frozenset({Phase.BACKOFF}), _reload_at_rest),
+    (Renewed, OVER | {Phase.WAITING}, _ignore),
     (ShutdownBegan, RESTING, _close_at_once),
     (ShutdownBegan, RUNNING | GOING, _close),
     (ShutdownBegan, OVER, _ignore),

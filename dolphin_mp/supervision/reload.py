@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dolphin_mp.supervision.flow import Ebb, members_of, part_of
-from dolphin_mp.supervision.life import GOING, RUNNING, Life, Phase, Withdrawn
+from dolphin_mp.supervision.life import GOING, RELOAD, RUNNING, Life, Phase, Withdrawn
 from dolphin_mp.supervision.policy import unit_of
 from dolphin_mp.supervision.replan import changes_between
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from dolphin_mp.plan import Plan
     from dolphin_mp.supervision.flow import Flow, Names
+    from dolphin_mp.supervision.policy import Unit
 
 
 class Reload:
@@ -65,14 +66,18 @@ class Reload:
             if life is None:
                 after[process] = Life(unit)
             elif self.is_renewed(process, unit.members):
-                stays_done = life.done.intersection(unit.members) & self.changes.bound
-                ready = frozenset[str]() if process in self.changes.drained else life.ready
-                after[process] = replace(
-                    life, unit=unit, done=stays_done, ready=ready, rest_s=None, recent=()
-                )
+                after[process] = self._renewed(life, unit)
             else:
                 after[process] = replace(life, unit=unit)
         return after
+
+    def _renewed(self, life: Life, unit: Unit) -> Life:
+        """Forget what was counted, and that it ended or failed; what an operator has stopped stays so."""
+        done = life.done.intersection(unit.members) & self.changes.bound
+        life = replace(life, unit=unit, done=done, rest_s=None, recent=())
+        if life.phase in {Phase.FAILED, Phase.DONE}:
+            life = replace(life, phase=Phase.WAITING, reason=RELOAD)
+        return replace(life, ready=frozenset()) if unit.process in self.changes.drained else life
 
     def is_renewed(self, process: str, members: Names) -> bool:
         """Whether the new plan says something else about a process, so that it starts anew."""

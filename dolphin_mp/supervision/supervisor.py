@@ -238,10 +238,10 @@ class Supervisor:
                 self._deadlines.pop(process, None)
             else:
                 self._deadlines[process] = life.deadline
-            self._consequences(process, old, life)
             if self._reload is not None:
                 turns = self._reload.heard(process, event, life)
                 self._queue.extend((producer, Withdrawn()) for producer in turns)
+            self._consequences(process, old, life)
         return actions
 
     def _consequences(self, process: str, old: Life, life: Life) -> None:
@@ -266,12 +266,12 @@ class Supervisor:
 
     def _change_plan(self, reload: Reload) -> list[Action]:
         """Have the new plan hold, now that whoever had to be down is."""
-        before, process_of, proven = self._lives, self._process_of, self._gates.proven
+        proven = self._gates.proven
         self._reload = None
-        self._lives = reload.lives_after(before)
+        self._lives = reload.lives_after(self._lives)
         self._take_plan(reload.plan)
         for name in self._process_of:
-            if name in proven and reload.still_proven(name, before[process_of[name]]):
+            if name in proven and reload.still_proven(name, self._lives[self._process_of[name]]):
                 self._gates.prove(name)
         self._deadlines = {p: life.deadline for p, life in self._lives.items() if life.deadline is not None}
         self._touched = dict.fromkeys(self._lives)

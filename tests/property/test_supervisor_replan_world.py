@@ -86,6 +86,7 @@ def other_plans(draw: st.DrawFn, old: Plan) -> Plan:
             dtype = draw(st.sampled_from(["<f8", "<f4"]))
             part = replace(part, outputs=(OutputPlan("out", f"{name}.out", dtype, (), 8, int(dtype[2])),))
         components.append(part)
+    components = components or [draw(base.components("a", ()))]
     return Plan("world", tuple(components))
 
 
@@ -98,6 +99,7 @@ class World(base.World):
         self.rewired: list[Rewire] = []
         self.patience: dict[str, float] = defaultdict(float)
         self.excused_from_order: set[str] = set()
+        self.judged: set[str] = set()  # may rest after a death that was judged by earlier limits
 
     # -------------------------------------------------------------- the simpler account
 
@@ -143,6 +145,8 @@ class World(base.World):
 
     def tell(self, event: Event) -> None:
         self.event = event
+        if isinstance(event, base.COMMANDS):
+            self.excused_from_order.add(self.order.process_of[event.component])
         super().tell(event)
         if self.closing:
             self.wanted = None
@@ -151,6 +155,8 @@ class World(base.World):
     def _note_plan(
         self, actions: list[Action], before: dict[str, Any], after: dict[str, Any]
     ) -> dict[str, Any]:
+        self.after = after
+        self.has_failed = any(r.state is State.FAILED and before.get(n) != r for n, r in after.items())
         self.rewired = [action for action in actions if isinstance(action, Rewire)]
         if self.wanted is not None and isinstance(self.event, Replanned):
             concerned = {a.process for a in actions if isinstance(a, SIGNALS)}
@@ -164,7 +170,7 @@ class World(base.World):
         new, self.wanted = self.wanted, None
         assert new is not None
         assert new == self.rewired[0].plan
-        down = self.must_be_down(new)
+        self.down = down = self.must_be_down(new)
         assert not down & (set(self.alive) | set(self.in_flight)), "a channel is replaced under a process"
         kept = self.unchanged(new)
         for action in actions:
@@ -173,25 +179,46 @@ class World(base.World):
             elif isinstance(action, Spawn) and action.process in kept:
                 states = {before[m.name].state for m in self.members[action.process]}
                 assert states <= {State.WAITING, State.DONE}, "a process that did not change is started"
-        self._forget(new, down, kept, before)
+        self._forget(new, down, kept, before, after)
         assert list(after) == [c.name for c in new.components], "rows of others than the plan's"
         before = {n: before.get(n) or ComponentStatus(n, State.WAITING, "", 0, 0, None, 0.0) for n in after}
         self.mirror = {n: self.mirror.get(n, (State.WAITING, "", 0, 0)) for n in after}
         self.take(new)
+        for process in kept:  # has started once, and may do so again whomever it would wait for now
+            if any(before[c.name].state is not State.WAITING for c in self.members[process]):
+                self.proven |= self.order.waits_for[process]
         return before
 
-    def _forget(self, new: Plan, down: set[str], kept: set[str], before: dict[str, Any]) -> None:
+    def _note_closing(self, before: dict[str, Any]) -> None:
+        if not self.closing and self.wanted is not None:
+            super()._note_closing(before)
+            self.excused |= self.must_be_down(self.wanted)
+        super()._note_closing(before)
+
+    def _forget(
+        self, new: Plan, down: set[str], kept: set[str], before: dict[str, Any], after: dict[str, Any]
+    ) -> None:
         """Drop what is said of names that are gone, and of those that start anew."""
-        stopped = {n for n, row in before.items() if row.state in {State.STOPPED, State.DONE}}
+        stopped = {n for n, row in after.items() if row.state is State.STOPPED}
         moved = {c.name for c in self.plan.components if c.process in down} - stopped
         names = {c.name for c in new.components}
         self.seen_proven = (self.seen_proven - moved) & names
         self.proven &= names
         processes = {c.process for c in new.components}
-        self.unwanted &= processes
-        self.renewed = processes - kept
-        for process in self.renewed:
-            self.restarted[process].clear()
+        rests = {
+            State.STOPPED,
+            State.STOPPING,
+            State.WAITING,
+        }  # to stop what is done or failed changes nothing
+        self.unwanted &= processes & {self.order.process_of[n] for n, r in before.items() if r.state in rests}
+        for process in processes:
+            limits = [
+                [(c.name, c.max_restarts, c.within_s) for c in plan.components if c.process == process]
+                for plan in (self.plan, new)
+            ]
+            if process not in kept or limits[0] != limits[1]:
+                self.restarted[process].clear()
+                self.judged.add(process)
         for process in set(self.processes) - processes:
             self.incarnations.pop(process)
         self.incarnations = dict.fromkeys(processes, 0) | self.incarnations
@@ -202,8 +229,14 @@ class World(base.World):
         match action:
             case Rewire():
                 return
-            case Spawn(process) if self.rewired:
-                self.check_order(process, before)
+            case Spawn(process, incarnation, members) if self.rewired:
+                self._check_spawn(process, event, before)
+                self.check_order(process)
+                assert incarnation == self.incarnations[process] + 1
+                assert members, "a process with nothing to run"
+                assert set(members) <= {m.name for m in self.members[process]}
+                self.incarnations[process] = self.in_flight[process] = incarnation
+                return
             case Ask(process):
                 self.patience[process] = self.patience_of(self.plan, process)
                 if self.wanted is not None and process in self.drained_now(event):
@@ -211,17 +244,17 @@ class World(base.World):
                     assert not up & self.must_be_down(self.wanted), "asked before its readers were down"
         super()._check(action, event, before)
 
-    def check_order(self, process: str, before: dict[str, Any]) -> None:
+    def check_order(self, process: str) -> None:
         """Of those that start anew together the producers come first."""
         for name in self.order.waits_for[process]:
-            there = self.order.process_of[name] in self.alive or before[name].state in base.OVER
-            assert there, "started before its producer"
+            if self.order.process_of[name] in self.down:
+                assert self.after[name].state in base.OVER, "started before its producer"
 
     def drained_now(self, event: Event) -> set[str]:
         """Give whom the change of plan takes down by itself, not an operator or a failure."""
         assert self.wanted is not None
         named = isinstance(event, (*base.COMMANDS, HungDetected, ShutdownRequested, Forced))
-        excused = set() if self.closing or named else self.must_be_down(self.wanted)
+        excused = set() if self.closing or named or self.has_failed else self.must_be_down(self.wanted)
         return excused - self.excused_from_order
 
     def direct_readers(self, process: str) -> set[str]:
@@ -247,8 +280,14 @@ class World(base.World):
             self.killed.add(process)
 
     def _check_tally(self, before: dict[str, Any], after: dict[str, Any], actions: list[Action]) -> None:
-        if not self.rewired:
-            super()._check_tally(before, after, actions)
+        if self.rewired:
+            return
+        for process in [p for p in self.judged if p in self.members]:
+            name = self.members[process][0].name
+            if before[name].state is not State.BACKOFF or after[name].state is not State.BACKOFF:
+                self.judged.discard(process)
+                before = {**before, name: replace(before[name], restarts=after[name].restarts)}
+        super()._check_tally(before, after, actions)
 
     def is_held(self, process: str) -> bool:
         return self.wanted is not None and process in self.must_be_down(self.wanted)
