@@ -33,7 +33,7 @@ def status_of(board: Board, now_ns: int) -> dict[str, Any]:
         now_ns: CLOCK_BOOTTIME.
     """
     supervised = board.parent_alive
-    rows = [board.read(index) for index in range(board.used)]
+    rows = [row for index in range(board.used) if (row := board.read(index)).name]
     return {
         "system": board.system,
         "pid": board.parent_pid if supervised else None,

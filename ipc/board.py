@@ -101,6 +101,7 @@ class Board:
         # not mmap.mmap: its copy of the descriptor would keep our locks, in a forked child as well
         self._memory = memoryview(_core.Memory(fd, SIZE, True))
         self._is_parent = False
+        self._has_freed = False
         self._generation = _core.generation()
 
     @classmethod
@@ -188,11 +189,11 @@ class Board:
 
     @property
     def used(self) -> int:
-        """How many rows are in use; they are never taken back while the board lives."""
+        """How many rows are or were in use; one without a name is nobody's."""
         return min(ROWS, int(struct.unpack_from("<I", self._memory, _USED)[0]))
 
     def names(self) -> list[str]:
-        """Give the rows' names in their order."""
+        """Give the rows' names in their order, empty for one that is nobody's."""
         return [self._name(index) for index in range(self.used)]
 
     def add(self, name: str) -> int:
@@ -200,14 +201,25 @@ class Board:
         index = self.find(name)
         if index is not None:
             return index
-        index = self.used
-        if index == ROWS:
-            raise ValueError(f"a system has at most {ROWS} component instances")
         if len(name.encode()) > 48:
             raise ValueError(f"component name {name!r} has more than 48 bytes")
+        index = self.find("") if self._has_freed else None
+        if index is None:
+            index = self.used
+            if index == ROWS:
+                raise ValueError(f"a system has at most {ROWS} component instances")
+        else:  # what a component of old has left
+            at = self._at(index)
+            self._memory[at : at + 16] = bytes(16)
+            self._memory[at + 64 : at + ROW_SIZE] = bytes(ROW_SIZE - 64)
         struct.pack_into("<48s", self._memory, self._at(index) + 16, name.encode())
-        struct.pack_into("<I", self._memory, _USED, index + 1)
+        struct.pack_into("<I", self._memory, _USED, max(self.used, index + 1))
         return index
+
+    def free(self, index: int) -> None:
+        """Take the name off a row whose component is dead and comes no more; the row may become another's."""
+        struct.pack_into("<48s", self._memory, self._at(index) + 16, b"")
+        self._has_freed = True
 
     def find(self, name: str) -> int | None:
         """Give the row of that name, or None."""

@@ -59,6 +59,12 @@ def describe(event: dict[str, Any]) -> str:
             return "killing what still runs"
         case "shutdown":
             return f"stopping ({event['why']}); Ctrl-C kills what does not stop"
+        case "reload" if event["ok"]:
+            kinds = ("removed", "added", "restarted", "retuned")
+            done = ", ".join(f"{len(event[kind])} {kind}" for kind in kinds if event[kind])
+            return f"reloaded {event['config']}: {done or 'nothing has changed'}"
+        case "reload":
+            return f"not reloaded: {event['reason']}"
         case "lost":
             return f"{event['count']} events could not be shown in time"
         case "crash":

@@ -72,7 +72,19 @@ class Children:
         self._children: dict[str, Child] = {}
         self._spares = Spares(spawner, poller)
         self._awaited: set[str] = set()  # processes on their way, until one of their components has a word
+        self.guests: dict[int, Callable[[int], None]] = {}  # who else is to hear of a death, by pid
         self._zygote_fd = -1
+        self.watch_zygote()
+
+    def change_spawner(self, spawner: Spawner) -> None:
+        """Have all processes to come made by another zygote; those on their way are still born of the old."""
+        old, self._spawner = self._spawner, spawner
+        if self._zygote_fd >= 0:
+            self._poller.remove(self._zygote_fd)
+            self._zygote_fd = -1
+        self._spares.close()
+        old.retire()
+        self._spares = Spares(spawner, self._poller)
         self.watch_zygote()
 
     def members(self, process: str) -> tuple[str, ...]:
@@ -217,8 +229,16 @@ class Children:
             elif found.si_pid == self._spawner.pid:
                 self._zygote_died()
             else:
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(found.si_pid, os.WNOHANG)
+                self._reap_stranger(found.si_pid)
+
+    def _reap_stranger(self, pid: int) -> None:
+        tell = self.guests.pop(pid, None)
+        if tell is not None:
+            _kill_group(pid)
+        with contextlib.suppress(ChildProcessError):
+            status = os.waitpid(pid, os.WNOHANG)[1]
+            if tell is not None:
+                tell(os.waitstatus_to_exitcode(status))
 
     def _look_for_reports(self) -> None:
         """Hear of births first: a process may be dead before its report was read."""
