@@ -120,7 +120,7 @@ class Client:
 
         channel = self._channels.get(name)
         if channel is not None and channel.retired:
-            channel.close()
+            self._channels.pop(name).close()
             channel = None
         if channel is None:
             channel = self._channels[name] = Channel.attach(segment_name(self.system, name))

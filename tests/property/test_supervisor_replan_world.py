@@ -307,7 +307,7 @@ class World(base.World):
 
 
 World.TestCase.settings = settings(
-    max_examples=400,
+    max_examples=200,
     stateful_step_count=50,
     deadline=None,
     suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
