@@ -145,6 +145,8 @@ class Orchestrator:
             if self._ends_at is not None and now >= self._ends_at:
                 self._ends_at = None
                 self._shut_down("its time is over", ShutdownRequested())
+            if self._logs.again_at is not None and now >= self._logs.again_at:
+                self._look_after_collector()
             if self._supervisor.deadline is not None and now >= self._supervisor.deadline:
                 self._handle(Ticked())
             self._desk.serve()
@@ -153,7 +155,8 @@ class Orchestrator:
     def _timeout(self) -> float | None:
         if self._control.more():
             return 0.0
-        deadlines = [due for due in (self._supervisor.deadline, self._ends_at) if due is not None]
+        dues = (self._supervisor.deadline, self._ends_at, self._logs.again_at)
+        deadlines = [due for due in dues if due is not None]
         return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
 
     def close(self) -> None:
@@ -231,6 +234,9 @@ class Orchestrator:
 
     def _collector_died(self) -> None:
         self._poller.remove(self._logs.fileno())
+        self._look_after_collector()
+
+    def _look_after_collector(self) -> None:
         if not self._logs.look_after():
             self._tell(
                 {"event": "logs", "reason": "what is said is not written down: the collector keeps dying"}
