@@ -1,7 +1,7 @@
 """How a process ended that is not one's own child, and the end of its group; by its pidfd.
 
-Source: pidfd_open(2), ioctl PIDFD_GET_INFO (kernel 6.15); pidfd_send_signal(2), PIDFD_SIGNAL_PROCESS_GROUP (6.9);
-proc_pid_stat(5).
+Source: ioctl PIDFD_GET_INFO in linux/pidfd.h (kernel 6.15); pidfd_send_signal(2), PIDFD_SIGNAL_PROCESS_GROUP
+(6.9); proc_pid_stat(5).
 """
 
 from __future__ import annotations

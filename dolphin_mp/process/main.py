@@ -58,7 +58,15 @@ def become(assignment: Assignment, timer: int = -1, board: Board | None = None) 
         board.share()
         notifier = Notifier(assignment.notify)
         runners = [
-            Runner(member, assignment.system, assignment.incarnation, board, notifier, last_words)
+            Runner(
+                member,
+                assignment.system,
+                assignment.incarnation,
+                board,
+                notifier,
+                last_words,
+                assignment.launched_ns,
+            )
             for member in assignment.members
         ]
         _on_signals(runners, alone=assignment.parent == 0)

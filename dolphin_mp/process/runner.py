@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from dolphin_mp.component import Done, create_component
 from dolphin_mp.hang.arming import Member
-from dolphin_mp.ipc import Channel, ChannelError, ClaimedError, SegmentMissingError, _core, wait_any
+from dolphin_mp.ipc import (
+    Channel,
+    ChannelError,
+    ClaimedError,
+    SegmentMissingError,
+    SupersededError,
+    _core,
+    wait_any,
+)
 from dolphin_mp.ipc.board import ComponentPart, pack_component
 from dolphin_mp.loader import load_component
 from dolphin_mp.logs.stream import speak_for
@@ -53,6 +61,7 @@ class Runner:
         board: Board,
         notifier: Notifier,
         last_words: LastWords,
+        launched_ns: int = 0,
     ) -> None:
         self.plan = plan
         self.exit_code = 0
@@ -62,6 +71,7 @@ class Runner:
         self._board = board
         self._notifier = notifier
         self._last_words = last_words
+        self._launched_ns = launched_ns
         self._words = board.words(self.row)
         self._cell = board.component_cell(self.row)
         self._part = ComponentPart(incarnation=incarnation)
@@ -92,7 +102,10 @@ class Runner:
         """Be the component until it is asked to stop, is done or fails; sets `exit_code`."""
         speak_for(self.plan.name)
         try:
-            self._board.take_row(self.row)
+            self._board.take_row(self.row, self._launched_ns)
+        except SupersededError:  # the next parent looks after this component, and hears nothing of us
+            self.exit_code = TRY_AGAIN
+            return
         except ClaimedError as error:  # its row is another's to write
             self._say_failed(str(error), TRY_AGAIN)
             return

@@ -7,17 +7,17 @@ failed stays so. What was under way is forgotten: one that was being stopped or 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING
 
+from dolphin_mp.plan import ComponentPlan
 from dolphin_mp.supervision.flow import Ebb, flow_of
 from dolphin_mp.supervision.vocabulary import ON_REQUEST, Adopted, Exited, Past, Remembered, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from dolphin_mp.plan import Plan
-    from dolphin_mp.supervision.vocabulary import Event
+    from dolphin_mp.plan import OutputPlan, Plan
 
 TERMINATED = 143  # what a component that SIGTERM ends leaves with
 _GOING = frozenset({"stopping", "stopped", "failed"})
@@ -56,10 +56,10 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Legacy:
-    """What a process' traces come to: an event before the launch, if any, and those after it."""
+    """What a process' traces come to: an event before the launch, if any, and its death, for after it."""
 
     before: Adopted | Remembered | None = None
-    after: tuple[Event, ...] = ()
+    deaths: tuple[Exited, ...] = ()
 
 
 def legacy_of(process: str, traces: Sequence[Trace], pid: int, *, alive: bool, code: int | None) -> Legacy:
@@ -106,7 +106,7 @@ def _ready(traces: Iterable[Trace]) -> frozenset[str]:
 
 
 def exit_word(traces: Iterable[Trace]) -> tuple[int | None, str]:
-    """Give the exit code that the last words of a process' members speak of, and the reason; None: no word."""
+    """Give the exit code that the last words of members speak of, None for none, and the reason."""
     words = [(trace.phase, trace.word) for trace in traces]
     for phase, word in words:
         if phase == "failed":
@@ -124,3 +124,53 @@ def turns(plan: Plan, going: frozenset[str]) -> Iterator[list[str]]:
     while turn:
         yield [process for process in turn if process in going]
         turn = tuple(dict.fromkeys(following for process in turn for following in ebb.went_down(process)))
+
+
+# What only the supervisor knows of: a process that runs by another word on these runs rightly.
+_POLICY = frozenset(
+    {
+        "after",
+        "restart",
+        "backoff",
+        "max_restarts",
+        "within_s",
+        "on_failed",
+        "ready_within_s",
+        "stop_within_s",
+    }
+)
+
+
+def differing(old: Plan, new: Plan) -> frozenset[str]:
+    """Give the components of the old plan that the new one leaves out or has run otherwise.
+
+    With them who reads a channel that is replaced, and all if processes are to see their parent's death in
+    another way.
+    """
+    after = {component.name: component for component in new.components}
+    if old.orphan != new.orphan:
+        return frozenset(component.name for component in old.components)
+    names = [f.name for f in fields(ComponentPlan) if f.name not in _POLICY]
+    gone = {c.name for c in old.components if c.name not in after or _differ(c, after[c.name], names)}
+    kept = {o for c in new.components for o in map(_layout, c.outputs)}
+    replaced = {o.channel for c in old.components for o in c.outputs if _layout(o) not in kept}
+    return frozenset(
+        c.name for c in old.components if c.name in gone or any(i.channel in replaced for i in c.inputs)
+    )
+
+
+def _differ(old: object, new: object, names: Iterable[str]) -> bool:
+    return any(_plain(getattr(old, name)) != _plain(getattr(new, name)) for name in names)
+
+
+def _layout(output: OutputPlan) -> str:
+    return repr(_plain(output))
+
+
+def _plain(value: object) -> object:
+    """Make alike what is told apart only because it went through JSON."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return {key: _plain(item) for key, item in value.items()} if isinstance(value, dict) else value

@@ -11,7 +11,7 @@ Three rules that the handlers share:
 - Members that said Done stay done when the process that they share restarts; only an operator who names such
   a member revives it. When all are done the process is on its way out, helped along as one asked to stop.
 - A command or a verdict that meets a spawn in flight is carried out when the process arrives.
-- What an earlier parent left (`Adopted`, `Remembered`) comes before anything else, and starts nothing by itself.
+- What an earlier parent left (`Adopted`, `Remembered`) comes before anything else and starts nothing itself.
 """
 
 from __future__ import annotations

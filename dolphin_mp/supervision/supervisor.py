@@ -217,7 +217,11 @@ class Supervisor:
             else:
                 self._deadlines[process] = life.deadline
             self._consequences(process, old, life)
-            if life.phase is Phase.FAILED and life.phase is not old.phase and not isinstance(event, Remembered):
+            if (
+                life.phase is Phase.FAILED
+                and life.phase is not old.phase
+                and not isinstance(event, Remembered)
+            ):
                 self._on_failed(process, life)
         return actions
 

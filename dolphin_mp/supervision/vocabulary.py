@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-
 ON_REQUEST = "on request"  # the reason of a stop by an operator, which outlives the parent that heard it
 
 
