@@ -4,6 +4,7 @@
     row    = 64 bytes that no release changes: pid u32, process group u32, start time u64, name 48 bytes
            | doorbell u32 at 64: a futex word; rung, it asks the component to stop
            | three words from 128: beats u64, end of the last step, begin of the present step (0: none)
+           | the number of the component's timer's descriptor at 152, plus one: for a parent that adopts it
            | the parent's part, in two versioned halves, from 192
            | the component's part, in two versioned halves, from 528
 
@@ -38,7 +39,7 @@ _HEADER = struct.Struct("<8sIIQQII")  # magic, layout, header size, size, instan
 _USED, _PARENT, _SYSTEM = 64, 128, 192  # u32 rows in use; u64 pid, start, launched_ns; 64 bytes of text
 _HEAD = struct.Struct("<IIQ48s")
 _NAMES = struct.Struct(f"<16x48s{ROW_SIZE - 64}x")
-_WORDS, _BELL, _PARENT_CELL, _COMPONENT_CELL = 128, 64, 192, 528
+_WORDS, _TIMER, _BELL, _PARENT_CELL, _COMPONENT_CELL = 128, 152, 64, 192, 528
 _PARENT_PART = struct.Struct("<16sQQqii112s")
 _COMPONENT_PART = struct.Struct("<16sQdQqQq96s")
 
@@ -271,6 +272,14 @@ class Board:
         """Give the component's three words: beats, end of the last step, begin of the present one."""
         at = self._at(index) + _WORDS
         return self._memory[at : at + 24].cast("Q")
+
+    def set_timer(self, index: int, fd: int) -> None:
+        """Say which descriptor of the component's process is its timer; -1 for none."""
+        struct.pack_into("<Q", self._memory, self._at(index) + _TIMER, fd + 1)
+
+    def timer(self, index: int) -> int:
+        """Give what `set_timer` said."""
+        return int(struct.unpack_from("<Q", self._memory, self._at(index) + _TIMER)[0]) - 1
 
     def parent_cell(self, index: int) -> _core.Cell:
         """Give the parent's part of a row, to write `pack_parent` into."""

@@ -97,7 +97,7 @@ class Children:
         self._children[child.process] = child
         self._poller.add(child.pidfd, lambda: self._died(child))
         with contextlib.suppress(OSError):  # no descriptor for a timer: its death is told all the same
-            self._watch.begin(child.process, child.incarnation, members)
+            self._watch.adopt(child.process, child.incarnation, members, child.pidfd, child.pid)
 
     # birth --------------------------------------------------------------------------------------------------
 

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 from dolphin_mp import __version__
 from dolphin_mp.exits import exit_code_of, is_dead
-from dolphin_mp.ipc import lock
+from dolphin_mp.ipc import _core, lock
+from dolphin_mp.ipc.board import pack_parent
 from dolphin_mp.ipc.holders import holder_of
 from dolphin_mp.parent.errors import LaunchError, RunningError
 from dolphin_mp.parent.plan_file import recall, sealed
 from dolphin_mp.remains import STOP_WITHIN_S, end_processes
 from dolphin_mp.supervision.flow import members_of
-from dolphin_mp.supervision.inheritance import Trace, differing, legacy_of, turns
+from dolphin_mp.supervision.inheritance import Trace, differing, legacy_of, turns, was_stopped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -75,6 +76,9 @@ def end_unfit(board: Board, plan: Plan, folder: str) -> bool:
     known = old.plan if old.plan is not None and old.version == __version__ else None
     unfit = _unfit(alive, known, plan)
     _end(board, [[alive[name] for name in turn] for turn in _in_order(unfit, known)], known)
+    for row in rows_of(board) if known is not None else ():
+        if row.name in differing(known, sealed(plan)) and not row.alive:
+            _begin_anew(board, row)
     left = [row for row in rows_of(board) if row.alive]
     stuck = [f"{row.name} (pid {row.pid})" for row in left if row.name in unfit]
     if stuck:
@@ -122,8 +126,22 @@ def _end(board: Board, order: Iterable[Sequence[Row]], known: Plan | None) -> No
     for rows in order:
         grace_s = max(patience.get(row.name, STOP_WITHIN_S) for row in rows)
         for row in rows:
+            # If this parent is killed now, the next one sees that these were ended on purpose.
+            _write(board, row, "stopping")
             board.doorbell(row.index).ring()
         end_processes([_told_right(board, row) for row in rows], grace_s)
+
+
+def _begin_anew(board: Board, row: Row) -> None:
+    """Have what is done, failed or at rest be tried by its new plan; who was stopped by hand stays so."""
+    if row.parent is not None and not was_stopped(row.parent.state, row.parent.reason):
+        _write(board, row, "waiting")
+
+
+def _write(board: Board, row: Row, state: str) -> None:
+    if row.parent is not None:
+        part = row.parent._replace(state=state, reason="", since_ns=_core.boottime_ns())
+        board.parent_cell(row.index).write(pack_parent(part))
 
 
 def _told_right(board: Board, row: Row) -> Row:

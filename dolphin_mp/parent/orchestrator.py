@@ -174,7 +174,6 @@ class Orchestrator:
             found.process, found.incarnation, found.members, None, found.pid, found.pidfd, start=found.start
         )
         self._children.adopt(child, [self._parts[name] for name in found.members])
-        self._watch.expect(found.process)
 
     def _members(self, process: str) -> tuple[str, ...]:
         return tuple(name for name, part in self._parts.items() if part.process == process)

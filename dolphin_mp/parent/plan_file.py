@@ -1,7 +1,7 @@
 """The plan that runs, for the next parent: ``plan.json`` in the runtime folder, replaced as a whole.
 
-It holds digests where the plan holds code and options: they are compared, never loaded, and no secret among
-the options is written down.
+It holds digests where the plan holds code, options and environment: they are compared, never loaded, and no
+secret among them is written down.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dolphin_mp.plan import plan_from_json, plan_to_json
 if TYPE_CHECKING:
     from collections.abc import Container
 
-    from dolphin_mp.plan import Plan
+    from dolphin_mp.plan import ComponentPlan, Plan
 
 _NAME = "plan.json"
 
@@ -32,8 +32,13 @@ class Recalled(NamedTuple):
 
 def sealed(plan: Plan) -> Plan:
     """Give the plan with digests in place of code and options."""
-    components = tuple(replace(c, blob=sha256(c.blob).digest()) for c in plan.components)
-    return replace(plan, components=components)
+    return replace(plan, components=tuple(map(_sealed_component, plan.components)))
+
+
+def _sealed_component(component: ComponentPlan) -> ComponentPlan:
+    blob = sha256(component.blob).digest()
+    env = {name: sha256(value.encode()).hexdigest() for name, value in component.resources.env.items()}
+    return replace(component, blob=blob, resources=replace(component.resources, env=env))
 
 
 def remember(folder: str, plan: Plan, unsure: Container[str] = ()) -> None:

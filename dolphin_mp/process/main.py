@@ -69,6 +69,8 @@ def become(assignment: Assignment, timer: int = -1, board: Board | None = None) 
             )
             for member in assignment.members
         ]
+        for runner in runners:
+            runner.timer = timer
         _on_signals(runners, alone=assignment.parent == 0)
         if not _take_on(runners):
             return TRY_AGAIN

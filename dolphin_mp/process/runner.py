@@ -50,7 +50,8 @@ class Terminated(SystemExit):
 class Runner:
     """Runs one component and is its host: it hears its beats and knows whether it was asked to stop.
 
-    Attributes: plan; row (of the board); bell (rung: stop); exit_code.
+    Attributes: plan; row (of the board); bell (rung: stop); exit_code; timer (the descriptor of the process'
+    timer, to be told to a parent that adopts it).
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Runner:
         self._notifier = notifier
         self._last_words = last_words
         self._launched_ns = launched_ns
+        self.timer = -1
         self._words = board.words(self.row)
         self._cell = board.component_cell(self.row)
         self._part = ComponentPart(incarnation=incarnation)
@@ -109,6 +111,7 @@ class Runner:
         except ClaimedError as error:  # its row is another's to write
             self._say_failed(str(error), TRY_AGAIN)
             return
+        self._board.set_timer(self.row, self.timer)
         self._words[2] = 0  # its predecessor was killed in the midst of a step
         try:
             self._report("starting")

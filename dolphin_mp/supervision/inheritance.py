@@ -96,9 +96,14 @@ def _legacy_of_the_dead(
         word, why = exit_word(rest)
         end = Exited(process, past.incarnation, word if code is None else code, why)
         return Legacy(Adopted(process, past, pid, _ready(rest)), (end,))
-    if state == "stopped" and reason.startswith(ON_REQUEST):
+    if was_stopped(state, reason):
         return Legacy(Remembered(process, past, State.STOPPED, reason))
     return Legacy(Remembered(process, past, _STAYS.get(state, State.WAITING), reason))
+
+
+def was_stopped(state: str, reason: str) -> bool:
+    """Tell whether an operator has stopped it, and was told so."""
+    return state == "stopped" and reason.startswith(ON_REQUEST)
 
 
 def _ready(traces: Iterable[Trace]) -> frozenset[str]:

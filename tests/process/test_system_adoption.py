@@ -5,6 +5,8 @@ import json
 import os
 import select
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -12,6 +14,11 @@ import time
 import pytest
 
 from dolphin_mp import Client
+from dolphin_mp.ipc import Board
+from dolphin_mp.parent.spawner import Line, Spawner
+from dolphin_mp.paths import board_name
+from dolphin_mp.process.assignment import Assignment
+from dolphin_mp.system import find_system
 
 LIMIT_S = 20.0
 
@@ -78,10 +85,12 @@ def configuration(*names, extra=""):
 
 
 LAUNCH = """
-    import json, sys
+    import json, os, signal, sys
     from dolphin_mp.parent.launch import run_system
     def say(event):
         print(json.dumps(event), flush=True)
+        if event["event"] == {die_at!r}:
+            os.kill(os.getpid(), signal.SIGKILL)
     sys.exit(run_system(sys.argv[1], listener=say, **{settings!r}))
 """
 
@@ -89,8 +98,8 @@ LAUNCH = """
 class Parent:
     """A launch in a process of its own, seen through its events."""
 
-    def __init__(self, world, settings):
-        code = LAUNCH.format(settings=settings)
+    def __init__(self, world, die_at, settings):
+        code = LAUNCH.format(die_at=die_at, settings=settings)
         self.process = world.python(code, str(world.folder / "dolphin.toml"), stdout=subprocess.PIPE)
         self.pid = self.process.pid
         self.events = []
@@ -130,11 +139,11 @@ def town(world):
     world.write("parts.py", PARTS)
     world.parents = []
 
-    def launch(text=None, **settings):
-        """Launch, with this configuration or the last one."""
+    def launch(text=None, die_at="", **settings):
+        """Launch, with this configuration or the last one; the parent may kill itself at an event."""
         if text is not None:
             world.toml(text)
-        world.parents.append(Parent(world, settings))
+        world.parents.append(Parent(world, die_at, settings))
         return world.parents[-1]
 
     world.launch = launch
@@ -264,3 +273,264 @@ def test_a_second_launch_beside_a_living_parent_is_refused(town):
     second = town.launch()
     assert town.finish(second.process) == 1
     assert f"pid {first.pid}" in second.process.err.read_text()
+
+
+# killed in the midst of something ---------------------------------------------------------------------------
+
+
+def processes(town, name):
+    """Give the pids of all living processes that are, or are on their way to be, that component."""
+    return [pid for pid in town.strangers() if town.title(pid) == f"{name} [dolphin-mp {town.name}]"]
+
+
+def test_one_that_was_starting_goes_on_to_be_ready(town, client):
+    first = town.launch(configuration("late", "idle"))
+    town.wait_for_path(town.folder / "setting-up")
+    first.until(component="idle", state="ready")
+    pid = pids_of(client())["late"]
+    first.kill()
+    second = town.launch()
+    second.until(event="adopted")
+    assert second.told("late") == ["starting"]
+    (town.folder / "set-up").touch()
+    second.until(component="late", state="ready", incarnation=1)
+    assert processes(town, "late") == [pid]
+
+
+def test_one_that_got_ready_while_no_parent_lived_is_ready(town, client):
+    first = town.launch(configuration("late", "idle"))
+    town.wait_for_path(town.folder / "setting-up")
+    first.until(component="idle", state="ready")
+    orphans = client()
+    first.kill()
+    (town.folder / "set-up").touch()
+    board = Board.attach(board_name(town.name))
+    row = board.find("late")
+    until(lambda: board.read(row).component.phase == "ready")
+    board.close()
+    second = town.launch()
+    second.until(event="settled")
+    assert second.told("late") == ["ready"]
+    assert town.rows(orphans)["late"]["incarnation"] == 1
+
+
+def until(is_so, limit_s=LIMIT_S):
+    """Wait for what shared memory says and nothing tells of."""
+    limit = time.monotonic() + limit_s
+    while not is_so():
+        assert time.monotonic() < limit
+        select.select([], [], [], 0.005)
+
+
+def test_one_that_was_being_stopped_is_wanted_up_again(town, client):
+    first = town.launch(configuration("slow", "idle"))
+    first.until(event="settled")
+    before = pids_of(client())
+    client().request("stop", component="slow", wait=False)
+    town.wait_for_path(town.folder / "closing")
+    first.kill()
+    second = town.launch()
+    second.until(event="adopted")
+    assert second.told("slow") == ["stopping"]
+    (town.folder / "close").touch()
+    second.until(component="slow", state="ready", incarnation=2)
+    town.wait_gone(before["slow"])
+    assert pids_of(client()) == {"slow": processes(town, "slow")[0], "idle": before["idle"]}
+
+
+def test_one_that_was_asked_of_the_zygote_is_never_born(town, client):
+    first = town.launch(configuration("idle", "idle2"))
+    first.until(event="settled")
+    steering = client()
+    steering.stop("idle2")
+    zygotes = [pid for pid in town.strangers() if town.title(pid).startswith("zygote [dolphin-mp")]
+    assert zygotes
+    for pid in zygotes:
+        os.kill(pid, signal.SIGSTOP)
+    steering.request("start", component="idle2", wait=False)
+    first.until(component="idle2", state="starting", incarnation=2)
+    first.kill()
+    second = town.launch()
+    second.until(component="idle2", state="ready")
+    for pid in zygotes:
+        os.kill(pid, signal.SIGCONT)
+        town.wait_gone(pid)
+    row = town.rows(client())["idle2"]
+    assert (row["incarnation"], row["restarts"]) == (3, 0)
+    assert processes(town, "idle2") == [row["pid"]]
+
+
+def test_one_that_is_told_by_a_dead_parent_comes_too_late(town, client, parked):
+    first = town.launch(configuration("idle", "tick"))
+    first.until(event="settled")
+    board = Board.attach(board_name(town.name))
+    told = board.launched_ns
+    late = parked("tick", incarnation=2)
+    first.kill()
+    second = town.launch()
+    second.until(event="settled")
+    client().stop("tick")  # its row is free
+    late.tell(launched_ns=told)
+    town.wait_gone(late.pid)
+    assert os.waitstatus_to_exitcode(os.waitpid(late.pid, 0)[1]) == 75
+    assert not board.is_alive(board.find("tick"))
+    board.close()
+    assert client().start("tick")["state"] == "ready"
+
+
+@pytest.fixture
+def parked(town):
+    """Give a function that parks a process of a zygote of the test's own, to be told what to be later."""
+    spawner = Spawner(dict(os.environ))
+    spawner.start()
+    spawner.wait_ready()
+
+    class Parked:
+        def __init__(self, name, incarnation):
+            self.part = find_system(town.folder / "dolphin.toml").plan().component(name)
+            self.incarnation = incarnation
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+            spawner._orders.append((b"fork", [theirs.detach()]))
+            spawner.flush()
+            self.line = Line(ours)
+            self.pid = self.line.here()
+
+        def tell(self, launched_ns):
+            folder = str(town.runtime)
+            assignment = Assignment(
+                system=town.name,
+                process=self.part.process,
+                incarnation=self.incarnation,
+                orphan="run",
+                parent=os.getpid(),
+                open_files=1024,
+                environment=dict(os.environ),
+                cwd=str(town.folder),
+                notify=f"{folder}/notify",
+                logs="",
+                members=(self.part,),
+                launched_ns=launched_ns,
+            )
+            memory = os.memfd_create("told")
+            os.write(memory, assignment.to_json())
+            os.lseek(memory, 0, os.SEEK_SET)
+            socket.send_fds(self.line.socket, [b"run"], [memory])
+            os.close(memory)
+            self.line.close()
+
+    yield Parked
+    spawner.close()
+
+
+@pytest.mark.parametrize("event", ["launched", "state", "adopted", "settled"])
+def test_a_parent_that_is_killed_while_it_takes_over_is_followed_by_the_next(town, client, event):
+    town.launch(configuration("tick", "follow", "idle")).until(event="settled")
+    before = town.rows(client())
+    town.parents[0].kill()
+    second = town.launch(die_at=event)
+    assert town.finish(second.process) == -signal.SIGKILL
+    third = town.launch()
+    third.until(event="settled")
+    after = town.rows(client())
+    for name, row in after.items():
+        assert (row["state"], row["pid"], row["restarts"]) == ("ready", before[name]["pid"], 0)
+    town.version(client(), "follow.out", client().channel("follow.out").version + 20)
+
+
+def test_a_parent_that_is_killed_while_it_ends_the_unfit_is_followed_by_the_next(town, client):
+    town.launch(configuration("slow", "idle")).until(event="settled")
+    before = pids_of(client())
+    town.parents[0].kill()
+    changed = configuration("idle", "slow") + '\nevery = "2h"\nrestart = "never"'
+    second = town.launch(changed)
+    town.wait_for_path(town.folder / "closing")
+    second.kill()
+    (town.folder / "close").touch()
+    third = town.launch(changed)
+    third.until(event="settled")
+    after = town.rows(client())
+    assert (after["slow"]["state"], after["slow"]["incarnation"]) == ("ready", 2)
+    assert after["slow"]["pid"] != before["slow"]
+    assert after["idle"]["pid"] == before["idle"]
+
+
+# another configuration, another version ---------------------------------------------------------------------
+
+
+def test_only_what_changed_is_restarted(town, client):
+    text = configuration("tick", "follow", "idle", "idle2")
+    town.launch(text).until(event="settled")
+    before = pids_of(client())
+    town.parents[0].kill()
+    changed = text.replace('"parts:Tick"', '"parts:Tick"\noptions = { step = 1000000 }')
+    changed += "\nmax_restarts = 3"
+    second = town.launch(changed.replace("components.idle]", "components.other]"))
+    second.until(event="settled")
+    after = town.rows(client())
+    assert set(after) == {"tick", "follow", "other", "idle2"}
+    assert {row["state"] for row in after.values()} == {"ready"}
+    assert {name: after[name]["pid"] for name in ("follow", "idle2")} == {
+        name: before[name] for name in ("follow", "idle2")
+    }
+    assert (after["tick"]["incarnation"], after["tick"]["restarts"]) == (2, 0)
+    town.wait_gone(before["tick"])
+    town.wait_gone(before["idle"])
+    assert processes(town, "idle") == []
+    records = client().channel("tick.out").history(2)
+    assert records[1].value - records[0].value == 1000000
+
+
+def test_a_channel_of_another_layout_is_replaced_and_its_readers_are_restarted(town, client):
+    text = configuration("tick", "follow", "idle")
+    town.launch(text).until(event="settled")
+    before = pids_of(client())
+    town.parents[0].kill()
+    second = town.launch(text.replace("parts:Tick", "parts:Wide"))
+    second.until(event="settled")
+    after = pids_of(client())
+    assert after["idle"] == before["idle"]
+    assert after["tick"] != before["tick"]
+    assert after["follow"] != before["follow"]
+    town.version(client(), "follow.out", client().channel("follow.out").version + 20)
+    assert client().channel("tick.out").keep == 2048
+
+
+@pytest.mark.parametrize("damage", ["version", "missing", "garbage"])
+def test_what_another_version_has_started_is_ended_in_order_and_started_anew(town, client, damage):
+    town.launch(configuration("tick", "follow")).until(event="settled")
+    before = pids_of(client())
+    town.parents[0].kill()
+    plan = town.runtime / "plan.json"
+    assert plan.stat().st_mode & 0o777 == 0o600
+    if damage == "version":
+        plan.write_text(json.dumps({**json.loads(plan.read_text()), "version": "0.0.1"}))
+    elif damage == "missing":
+        plan.unlink()
+    else:
+        plan.write_text("{")
+    town.launch().until(event="settled")
+    for pid in before.values():
+        town.wait_gone(pid)
+    after = town.rows(client())
+    assert {name: (row["state"], row["incarnation"]) for name, row in after.items()} == {
+        "tick": ("ready", 1),
+        "follow": ("ready", 1),
+    }
+
+
+def test_one_whose_row_names_another_is_found_by_its_lock_ended_and_started_anew(town, client):
+    town.launch(configuration("tick", "idle")).until(event="settled")
+    before = pids_of(client())
+    town.parents[0].kill()
+    board = Board.attach(board_name(town.name))
+    at = board._at(board.find("idle"))
+    board._memory[at : at + 16] = struct.pack("<IIQ", os.getpid(), os.getpid(), 1)
+    board.close()
+    second = town.launch()
+    second.until(event="settled")
+    town.wait_gone(before["idle"])
+    after = town.rows(client())
+    assert (after["idle"]["state"], after["idle"]["incarnation"]) == ("ready", 2)
+    assert after["tick"]["pid"] == before["tick"]
+    assert processes(town, "idle") == [after["idle"]["pid"]]
