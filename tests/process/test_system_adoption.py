@@ -39,6 +39,14 @@ PARTS = """
             last = self.out.latest()
             self.out.publish((0 if last is None else int(last.value)) + self.options.step)
 
+    class Loud(Component):
+        every = "1ms"
+        out = Output("i8", shape=(64,), keep=4096)
+        def step(self):
+            with self.out.writing() as array:
+                array[:] = self.out.version
+            print("x" * 200)
+
     class Wide(Tick):
         out = Output("i8", keep=2048)
 
@@ -123,6 +131,11 @@ class Parent:
         assert text, f"it ended without {facts}: {self.events}, {self.process.err.read_text()[-2000:]}"
         *lines, self._rest = (self._rest + text).split(b"\n")
         self.events += map(json.loads, lines)
+
+    def take(self):
+        """Take what was told until now, without waiting."""
+        while select.select([self.process.stdout], [], [], 0)[0]:
+            self._read(time.monotonic() + LIMIT_S, "the end")
 
     def told(self, component):
         """Give the states that were told of a component until now."""
@@ -534,3 +547,68 @@ def test_one_whose_row_names_another_is_found_by_its_lock_ended_and_started_anew
     assert (after["idle"]["state"], after["idle"]["incarnation"]) == ("ready", 2)
     assert after["tick"]["pid"] == before["tick"]
     assert processes(town, "idle") == [after["idle"]["pid"]]
+
+
+# with the market open ---------------------------------------------------------------------------------------
+
+
+class Reader:
+    """Reads every record of a channel and finds whether any is lost, torn or of another writer."""
+
+    def __init__(self, channel):
+        self.channel = channel
+        self.version = channel.latest().version
+        self.epochs = set()
+        self.faults = []
+
+    def read(self):
+        """Take what is new; give the newest version."""
+        found = self.channel.since(self.version)
+        if found.lost:
+            self.faults.append(f"{found.lost} lost after {self.version}")
+        for record in found.records:
+            if record.version != self.version + 1 or len(set(record.value.tolist())) != 1:
+                self.faults.append(f"{record.version} after {self.version}: {record.value}")
+            self.version = record.version
+            self.epochs.add(record.epoch)
+        return self.version
+
+
+def test_ten_that_publish_at_a_kilohertz_notice_nothing(town, client):
+    """Not even that the collector of what they print dies too, and every pipe gets full."""
+    names = [f"loud{number}" for number in range(10)]
+    first = town.launch(configuration(*names))
+    first.until(event="settled")
+    orphans = client()
+    for name in names:
+        town.version(orphans, f"{name}.out", 1)
+    readers = [Reader(orphans.channel(f"{name}.out")) for name in names]
+
+    def go_on(count):
+        """Read on until each has published so many more."""
+        ends = [reader.read() + count for reader in readers]
+        limit = time.monotonic() + LIMIT_S
+        while any(reader.read() < end for reader, end in zip(readers, ends, strict=True)):
+            assert time.monotonic() < limit, "one stands still"
+            select.select([], [], [], 0.02)
+
+    before = pids_of(orphans)
+    go_on(50)
+    [collector] = [pid for pid in town.strangers() if town.title(pid).startswith("logs [")]
+    os.kill(collector, signal.SIGKILL)
+    first.kill()
+    fifo = os.open(town.runtime / "notify", os.O_RDWR | os.O_NONBLOCK)
+    with contextlib.suppress(BlockingIOError):
+        while os.write(fifo, b"x" * 4095 + b"\n"):
+            pass
+    go_on(400)
+    second = town.launch()
+    while not any(event["event"] == "settled" for event in second.events):
+        go_on(10)
+        second.take()
+    go_on(200)
+    os.close(fifo)
+    assert [reader.faults for reader in readers] == [[]] * 10
+    assert [reader.epochs for reader in readers] == [{1}] * 10
+    assert pids_of(orphans) == before
+    assert client().restart("loud0")["state"] == "ready"
