@@ -76,8 +76,9 @@ def end_unfit(board: Board, plan: Plan, folder: str) -> bool:
     known = old.plan if old.plan is not None and old.version == __version__ else None
     unfit = _unfit(alive, known, plan)
     _end(board, [[alive[name] for name in turn] for turn in _in_order(unfit, known)], known)
-    for row in rows_of(board) if known is not None else ():
-        if row.name in differing(known, sealed(plan)) and not row.alive:
+    changed = differing(known, sealed(plan)) if known is not None else frozenset()
+    for row in rows_of(board):
+        if row.name in changed and not row.alive:
             _begin_anew(board, row)
     left = [row for row in rows_of(board) if row.alive]
     stuck = [f"{row.name} (pid {row.pid})" for row in left if row.name in unfit]

@@ -30,6 +30,8 @@ def orphaned(world):
             System(world.name, components, orphan=orphan).launch(detach=True, **settings).close()
             client = stack.enter_context(Client(world.name))
             pids = {name: row["pid"] for name, row in world.rows(client).items()}
+            for name in pids:
+                world.version(client, f"{name}.out")
             parent = client.status()["pid"]
             os.kill(parent, signal.SIGKILL)
             world.wait_gone(parent)
