@@ -10,7 +10,7 @@ What the driver must keep to:
   by one `Exited` in the end.
 - What components said (`BecameReady`, `BecameDone`) is handed in before the `Exited` of their process, or a
   component that is done for good would be started again.
-- What an earlier parent left (`Adopted`, `Remembered`) is handed in before `Launched`, once a process.
+- What an earlier parent left (`Adopted`, `Remembered`) is handed in right before `Launched`, once a process.
 - `Ticked` is handed in once `deadline` has passed; nothing else needs to wake.
 """
 
