@@ -15,11 +15,10 @@ from dolphin_mp.ipc.folder import FOLDER
 def holder_of(name: str, byte: int) -> int:
     """Give the pid of another process that holds the lock on one byte of a shared file; 0 if none is seen."""
     wanted = os.stat(f"{FOLDER}/{name}")  # noqa: PTH116
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            with contextlib.suppress(OSError):
-                if any(_locks(entry.name, fd, byte) for fd in _descriptors(entry.name, wanted)):
-                    return int(entry.name)
+    for pid in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208
+        with contextlib.suppress(OSError):
+            if int(pid) != os.getpid() and any(_locks(pid, fd, byte) for fd in _descriptors(pid, wanted)):
+                return int(pid)
     return 0
 
 

@@ -14,7 +14,10 @@ import time
 import pytest
 
 from dolphin_mp import Client
+from dolphin_mp.crashes.shelf import crashes_folder, read_facts
 from dolphin_mp.ipc import Board
+from dolphin_mp.logs.files import files_folder
+from dolphin_mp.logs.reader import Follower
 from dolphin_mp.parent.spawner import Line, Spawner
 from dolphin_mp.paths import board_name
 from dolphin_mp.process.assignment import Assignment
@@ -46,6 +49,21 @@ PARTS = """
             with self.out.writing() as array:
                 array[:] = self.out.version
             print("x" * 200)
+
+    class Hang(Component):
+        every = "10ms"
+        def step(self):
+            while os.path.exists("hang"):
+                time.sleep(0.01)
+
+    class Chatty(Component):
+        every = "10ms"
+        def step(self):
+            if os.path.exists("say"):
+                text = open("say").read()
+                if text:
+                    print(text)
+                    os.remove("say")
 
     class Wide(Tick):
         out = Output("i8", keep=2048)
@@ -327,6 +345,18 @@ def test_one_that_got_ready_while_no_parent_lived_is_ready(town, client):
     assert town.rows(orphans)["late"]["incarnation"] == 1
 
 
+def collector_of(town):
+    """Give the pid of the process that writes down what is said, once it is there."""
+    found = []
+
+    def is_there():
+        found[:] = [pid for pid in town.strangers() if town.title(pid).startswith("logs [")]
+        return len(found) == 1
+
+    until(is_there)
+    return found[0]
+
+
 def until(is_so, limit_s=LIMIT_S):
     """Wait for what shared memory says and nothing tells of."""
     limit = time.monotonic() + limit_s
@@ -594,7 +624,7 @@ def test_ten_that_publish_at_a_kilohertz_notice_nothing(town, client):
 
     before = pids_of(orphans)
     go_on(50)
-    [collector] = [pid for pid in town.strangers() if town.title(pid).startswith("logs [")]
+    collector = collector_of(town)
     os.kill(collector, signal.SIGKILL)
     first.kill()
     fifo = os.open(town.runtime / "notify", os.O_RDWR | os.O_NONBLOCK)
@@ -612,3 +642,59 @@ def test_ten_that_publish_at_a_kilohertz_notice_nothing(town, client):
     assert [reader.epochs for reader in readers] == [{1}] * 10
     assert pids_of(orphans) == before
     assert client().restart("loud0")["state"] == "ready"
+
+
+# what comes with a process: its logs, its timer, its end ----------------------------------------------------
+
+
+def test_an_adopted_one_that_hangs_is_found_killed_and_told_of(town, client):
+    text = configuration("hang", "idle").replace('Hang"', 'Hang"\nhang_after = "300ms"')
+    first = town.launch(text)
+    first.until(event="settled")
+    before = pids_of(client())
+    first.kill()
+    second = town.launch()
+    second.until(event="settled")
+    assert pids_of(client())["hang"] == before["hang"]
+    (town.folder / "hang").touch()
+    assert "hung" in second.until(component="hang", state="stopping")["reason"]
+    (town.folder / "hang").unlink()
+    assert second.until(component="hang", state="ready", incarnation=2)["restarts"] == 1
+    told = second.until(event="crash", process="hang")
+    bundle = crashes_folder(town.name) / told["id"]
+    assert "hung" in read_facts(bundle)["reason"]
+    assert "in step" in (bundle / "stacks.txt").read_text()
+
+
+def test_what_an_adopted_one_says_is_still_written_down(town):
+    """The collector of an earlier parent is taken over; after its death another takes up the pipes."""
+    first = town.launch(configuration("chatty", "idle"))
+    first.until(event="settled")
+    collector = collector_of(town)
+    follower = Follower(files_folder(town.name), ["chatty"])
+    first.kill()
+    say(town, follower, "alone")
+    town.launch().until(event="settled")
+    say(town, follower, "with another parent")
+    assert collector_of(town) == collector
+    town.parents[1].kill()
+    os.kill(collector, signal.SIGKILL)
+    (town.folder / "say").write_text("to nobody")
+    until(lambda: not (town.folder / "say").exists())
+    town.launch().until(event="settled")
+    wait_said(follower, "to nobody")
+    follower.close()
+
+
+def say(town, follower, text):
+    (town.folder / "say").write_text(text)
+    wait_said(follower, text)
+    until(lambda: not (town.folder / "say").exists())
+
+
+def wait_said(follower, text):
+    """Wait until it is written down."""
+    limit = time.monotonic() + LIMIT_S
+    while not any(record["message"] == text for record in follower.read()):
+        ready = select.select([follower], [], [], max(0.0, limit - time.monotonic()))[0]
+        assert ready, f"not written down: {text}"

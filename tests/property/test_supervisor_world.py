@@ -147,9 +147,7 @@ class World(RuleBasedStateMachine):
         self.seen_proven: set[str] = set()  # was seen to be so
         self.words: set[tuple[str, int]] = set()  # who said ready, and as which incarnation
         self.unwanted: set[str] = set()
-        self.veterans: set[str] = (
-            set()
-        )  # of an earlier parent: to restart they wait for nobody
+        self.veterans: set[str] = set()  # of an earlier parent: to restart they wait for nobody
         self.restarted: dict[str, list[float]] = defaultdict(list)
         self.launched = self.closing = self.finished = False
         self.excused: set[str] = set()
