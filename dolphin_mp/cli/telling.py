@@ -59,6 +59,9 @@ def describe(event: dict[str, Any]) -> str:
             return "killing what still runs"
         case "shutdown":
             return f"stopping ({event['why']}); Ctrl-C kills what does not stop"
+        case "adopted":
+            count = len(event["components"])
+            return f"taken over from a parent that died: {count} living component{'s' * (count != 1)}"
         case "lost":
             return f"{event['count']} events could not be shown in time"
         case "crash":

@@ -12,7 +12,7 @@ import signal
 import socket
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dolphin_mp.crashes.coroner import Coroner
@@ -21,14 +21,16 @@ from dolphin_mp.crashes.shelf import crashes_folder
 from dolphin_mp.hang.stacks import ask_for_stacks, kernel_view
 from dolphin_mp.hang.watch import HangWatch
 from dolphin_mp.ipc import _core
-from dolphin_mp.ipc.board import ParentPart, pack_parent
+from dolphin_mp.ipc.board import UNSEEN, ParentPart, pack_parent, unpack_parent
 from dolphin_mp.logs.keeper import Keeper
-from dolphin_mp.parent.children import Children
+from dolphin_mp.parent.children import Child, Children
 from dolphin_mp.parent.control import ControlServer
 from dolphin_mp.parent.desk import Desk
+from dolphin_mp.parent.estate import take_over, trace_of
 from dolphin_mp.parent.poller import Poller
 from dolphin_mp.process.assignment import Assignment
 from dolphin_mp.process.notify import Listener
+from dolphin_mp.supervision.inheritance import exit_word
 from dolphin_mp.supervision.supervisor import Supervisor
 from dolphin_mp.supervision.vocabulary import (
     Ask,
@@ -51,11 +53,11 @@ from dolphin_mp.supervision.vocabulary import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dolphin_mp.parent.children import Child
+    from dolphin_mp.parent.estate import Adoptee
     from dolphin_mp.parent.ground import Ground
     from dolphin_mp.parent.spawner import Spawner
     from dolphin_mp.plan import Plan
-    from dolphin_mp.supervision.vocabulary import Action, Event
+    from dolphin_mp.supervision.vocabulary import Action, ComponentStatus, Event
 
 ON_THE_WAY = frozenset({State.STARTING, State.STOPPING})
 
@@ -98,7 +100,7 @@ class Orchestrator:
         self._events: deque[Event] = deque()
         self._exit_code: int | None = None
         self._interrupted = False
-        self._settled = False
+        self._settled = True  # before the launch there is nothing to say
         self._poller = Poller()
         self._words = Listener(f"{ground.folder}/notify")
         self._control = ControlServer(ground.folder, plan.name)
@@ -136,9 +138,7 @@ class Orchestrator:
 
     def run(self) -> int:
         """Run to the end; gives the system's exit code."""
-        for finding in self._coroner.examine_unread():
-            self._reporter.report(finding)
-        self._handle(Launched())
+        self._begin()
         while self._exit_code is None:
             self._poller.poll(self._timeout())
             now = time.monotonic()
@@ -151,6 +151,34 @@ class Orchestrator:
                 self._handle(Ticked())
             self._desk.serve()
         return self._exit_code
+
+    def _begin(self) -> None:
+        """Launch, with what an earlier parent has left."""
+        estate = take_over(self._board, self._plan)
+        self._codes.update(estate.codes)
+        spared = {(found.process, found.incarnation) for found in estate.adoptees}
+        spared |= {(death.process, death.incarnation) for death in estate.deaths}
+        for finding in self._coroner.examine_unread(spared):
+            self._reporter.report(finding)
+        for found in estate.adoptees:
+            self._adopt(found)
+        self._handle(*estate.before, Launched())
+        for death in estate.deaths:
+            self._bury(death, Child(death.process, death.incarnation, self._members(death.process), None))
+        if estate.adoptees:
+            names = [name for found in estate.adoptees for name in found.members]
+            self._tell({"event": "adopted", "system": self._plan.name, "components": names})
+        self._settled = False
+        self._settle()
+
+    def _adopt(self, found: Adoptee) -> None:
+        child = Child(
+            found.process, found.incarnation, found.members, None, found.pid, found.pidfd, start=found.start
+        )
+        self._children.adopt(child, [self._parts[name] for name in found.members])
+
+    def _members(self, process: str) -> tuple[str, ...]:
+        return tuple(name for name, part in self._parts.items() if part.process == process)
 
     def _timeout(self) -> float | None:
         if self._control.more():
@@ -187,10 +215,10 @@ class Orchestrator:
 
     # events in --------------------------------------------------------------------------------------------
 
-    def _handle(self, event: Event) -> None:
-        """Hand an event, and those that follow from carrying out its actions, to the supervisor."""
-        self._events.append(event)
-        if len(self._events) > 1:
+    def _handle(self, *events: Event) -> None:
+        """Hand events, and those that follow from carrying out their actions, to the supervisor."""
+        self._events.extend(events)
+        if len(self._events) > len(events):
             return  # called from an action: the loop below takes it next
         while self._events:
             actions = self._supervisor.handle(self._events[0], time.monotonic())
@@ -263,7 +291,9 @@ class Orchestrator:
     def _bury(self, event: Exited, child: Child) -> None:
         """Handle a death; while its successor is on its way, look at what it has left."""
         died_ns, seen = _core.boottime_ns(), self._seen
-        self._codes[event.process] = event.code
+        if event.code is None:
+            event = self._last_word(event, child)
+        self._codes[event.process] = UNSEEN if event.code is None else event.code
         self._handle(event)
         finding = self._coroner.examine(
             event,
@@ -275,6 +305,12 @@ class Orchestrator:
         )
         if finding is not None:
             self._reporter.report(finding)
+
+    def _last_word(self, event: Exited, child: Child) -> Exited:
+        """Take what the components said themselves for how it ended, where the kernel does not tell."""
+        rows = [self._board.read(self._rows[name]) for name in child.members]
+        code, why = exit_word([trace_of(row, asked=False) for row in rows])
+        return replace(event, code=code, reason=event.reason or why)
 
     def _pid_of(self, process: str) -> int:
         return self._children.handle_of(process)[0]
@@ -312,6 +348,7 @@ class Orchestrator:
     def _spawn(self, action: Spawn) -> None:
         for name in action.members:
             self._board.doorbell(self._rows[name]).reset()
+            self._write_down(self._seen[name])  # first: the next parent must know of every incarnation
         assignment = Assignment(
             self._plan.name,
             action.process,
@@ -324,21 +361,29 @@ class Orchestrator:
             f"{self._ground.folder}/notify",
             self._logs.folder,
             tuple(self._parts[name] for name in action.members),
+            self._board.launched_ns,
         )
         self._children.spawn(assignment)
 
+    def _write_down(self, row: ComponentStatus) -> None:
+        cell = self._board.parent_cell(self._rows[row.name])
+        text = cell.read()
+        old = unpack_parent(text) if text else ParentPart()
+        is_news = (row.state.value, row.incarnation) != (old.state, old.incarnation)
+        part = ParentPart(
+            row.state.value,
+            row.incarnation,
+            row.restarts,
+            _core.boottime_ns() if is_news else old.since_ns,
+            row.pid or 0,
+            self._codes.get(self._parts[row.name].process, 0),
+            row.reason,
+        )
+        cell.write(pack_parent(part))
+
     def _report(self, action: Report) -> None:
         pid = self._seen[action.component].pid
-        part = ParentPart(
-            action.state.value,
-            action.incarnation,
-            action.restarts,
-            _core.boottime_ns(),
-            pid or 0,
-            self._codes.get(self._parts[action.component].process, 0),
-            action.reason,
-        )
-        self._board.parent_cell(self._rows[action.component]).write(pack_parent(part))
+        self._write_down(self._seen[action.component])
         self._say(action)
         self._tell(
             {
