@@ -15,6 +15,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from dolphin_mp.exits import kill_group
 from dolphin_mp.ipc import Board, ChannelError, SegmentExistsError, lock
 from dolphin_mp.ipc.folder import FOLDER, NAMESPACE, segments
 from dolphin_mp.ipc.segment import sweep
@@ -175,12 +176,7 @@ def end_orphans(system: str, grace_s: float = STOP_WITHIN_S) -> list[Row]:
         rows = living_rows(board)
         for row in reversed(rows):  # rows stand in the order of their start: consumers are asked first
             board.doorbell(row.index).ring()
-        handles = _open_processes(rows)
-        try:
-            _end(handles, grace_s)
-        finally:
-            for pidfd in handles:
-                os.close(pidfd)
+        end_processes(rows, grace_s)
         left = living_rows(board)
         if left:
             who = ", ".join(f"{row.name} (pid {row.pid})" for row in left)
@@ -188,6 +184,19 @@ def end_orphans(system: str, grace_s: float = STOP_WITHIN_S) -> list[Row]:
         return rows
     finally:
         board.close()
+
+
+def end_processes(rows: Iterable[Row], grace_s: float) -> None:
+    """End the processes of rows, who were asked to stop just now; then what is left of their groups."""
+    handles = _open_processes(rows)
+    try:
+        _end(handles, grace_s)
+        for pidfd, row in handles.items():
+            if row.group == row.pid:
+                kill_group(pidfd, row.pid)
+    finally:
+        for pidfd in handles:
+            os.close(pidfd)
 
 
 def _open_processes(rows: Iterable[Row]) -> dict[int, Row]:
@@ -210,13 +219,11 @@ def _end(handles: dict[int, Row], grace_s: float) -> None:
     for pidfd in left:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+            signal.pidfd_send_signal(pidfd, signal.SIGCONT)
     left = _wait_for_deaths(left, grace_s / 2)
     for pidfd in left:
-        # the process is alive, or a zombie: its pid, and thereby its group's, can't be another's yet
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            if handles[pidfd].group == handles[pidfd].pid:
-                os.killpg(handles[pidfd].group, signal.SIGKILL)
     _wait_for_deaths(left, grace_s)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from dolphin_mp.ipc.board import UNSEEN
+
 TYPE_CHECKING = False  # this module is on the way of a command that has few milliseconds
 if TYPE_CHECKING:
     from typing import Any
@@ -33,7 +35,7 @@ def status_of(board: Board, now_ns: int) -> dict[str, Any]:
         now_ns: CLOCK_BOOTTIME.
     """
     supervised = board.parent_alive
-    rows = [row for index in range(board.used) if (row := board.read(index)).name]
+    rows = [row for row in map(board.read, range(board.used)) if row.name]
     return {
         "system": board.system,
         "pid": board.parent_pid if supervised else None,
@@ -71,7 +73,7 @@ def component_status(row: Row, now_ns: int, *, supervised: bool) -> dict[str, An
         "missed": its.missed if its else 0,
         "state_age_s": _age_s(mine.since_ns, now_ns) if mine else None,
         "step_age_s": _age_s(begun_ns, now_ns),
-        "exit_code": mine.exit_code if mine and _has_ended_once(mine) else None,
+        "exit_code": mine.exit_code if mine and _has_ended_once(mine) and mine.exit_code != UNSEEN else None,
     }
 
 

@@ -28,6 +28,7 @@ from dolphin_mp.ipc.errors import (
     SegmentFullError,
     SegmentInvalidError,
     SegmentMissingError,
+    SupersededError,
 )
 
 TYPE_CHECKING = False  # typing is worth 3 ms of each command
@@ -58,6 +59,7 @@ __all__ = [
     "SegmentInvalidError",
     "SegmentMissingError",
     "Since",
+    "SupersededError",
     "View",
     "wait_any",
 ]

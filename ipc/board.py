@@ -4,6 +4,7 @@
     row    = 64 bytes that no release changes: pid u32, process group u32, start time u64, name 48 bytes
            | doorbell u32 at 64: a futex word; rung, it asks the component to stop
            | three words from 128: beats u64, end of the last step, begin of the present step (0: none)
+           | the number of the component's timer's descriptor at 152, plus one: for a parent that adopts it
            | the parent's part, in two versioned halves, from 192
            | the component's part, in two versioned halves, from 528
 
@@ -19,7 +20,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from dolphin_mp.ipc import _core, folder, lock
-from dolphin_mp.ipc.errors import ClaimedError, SegmentExistsError, SegmentInvalidError
+from dolphin_mp.ipc.errors import ClaimedError, SegmentExistsError, SegmentInvalidError, SupersededError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,13 +32,14 @@ ROWS = 4096
 ROW_SIZE = 1024
 PAGE = 4096
 SIZE = PAGE + ROWS * ROW_SIZE
+UNSEEN = -(1 << 31)  # the exit code of a death that nobody saw
 LOCK_PARENT, LOCK_USERS, LOCK_ROWS = 0, 1, 16
 
 _HEADER = struct.Struct("<8sIIQQII")  # magic, layout, header size, size, instance, rows, row size
 _USED, _PARENT, _SYSTEM = 64, 128, 192  # u32 rows in use; u64 pid, start, launched_ns; 64 bytes of text
 _HEAD = struct.Struct("<IIQ48s")
 _NAMES = struct.Struct(f"<16x48s{ROW_SIZE - 64}x")
-_WORDS, _BELL, _PARENT_CELL, _COMPONENT_CELL = 128, 64, 192, 528
+_WORDS, _TIMER, _BELL, _PARENT_CELL, _COMPONENT_CELL = 128, 152, 64, 192, 528
 _PARENT_PART = struct.Struct("<16sQQqii112s")
 _COMPONENT_PART = struct.Struct("<16sQdQqQq96s")
 
@@ -46,7 +48,7 @@ class ParentPart(NamedTuple):
     """What the parent says of a row.
 
     Attributes: state; incarnation (process starts of this row); restarts; since_ns (of the state); pid (0:
-    none); exit_code (of the last death, negative a signal); reason (one line).
+    none); exit_code (of the last death, negative a signal, or UNSEEN); reason (one line).
     """
 
     state: str = ""
@@ -101,7 +103,6 @@ class Board:
         # not mmap.mmap: its copy of the descriptor would keep our locks, in a forked child as well
         self._memory = memoryview(_core.Memory(fd, SIZE, True))
         self._is_parent = False
-        self._has_freed = False
         self._generation = _core.generation()
 
     @classmethod
@@ -201,25 +202,15 @@ class Board:
         index = self.find(name)
         if index is not None:
             return index
+        forgotten = self.find("")
+        index = self.used if forgotten is None else forgotten
+        if index == ROWS:
+            raise ValueError(f"a system has at most {ROWS} component instances")
         if len(name.encode()) > 48:
             raise ValueError(f"component name {name!r} has more than 48 bytes")
-        index = self.find("") if self._has_freed else None
-        if index is None:
-            index = self.used
-            if index == ROWS:
-                raise ValueError(f"a system has at most {ROWS} component instances")
-        else:  # what a component of old has left
-            at = self._at(index)
-            self._memory[at : at + 16] = bytes(16)
-            self._memory[at + 64 : at + ROW_SIZE] = bytes(ROW_SIZE - 64)
         struct.pack_into("<48s", self._memory, self._at(index) + 16, name.encode())
         struct.pack_into("<I", self._memory, _USED, max(self.used, index + 1))
         return index
-
-    def free(self, index: int) -> None:
-        """Take the name off a row whose component is dead and comes no more; the row may become another's."""
-        struct.pack_into("<48s", self._memory, self._at(index) + 16, b"")
-        self._has_freed = True
 
     def find(self, name: str) -> int | None:
         """Give the row of that name, or None."""
@@ -230,13 +221,31 @@ class Board:
                 return index
         return None
 
-    def take_row(self, index: int) -> None:
-        """Become this component; raises ClaimedError naming the living process that is it."""
+    def take_row(self, index: int, launched_ns: int = 0) -> None:
+        """Become this component.
+
+        Whoever was told to by a parent that was followed by another is too late: that one, which writes
+        `launched_ns` before it looks at the locks, either has seen this lock held or is seen here.
+
+        Raises:
+            ClaimedError: a living process is it; names that.
+            SupersededError: the parent of that `launched_ns`, if not 0, is not the last one.
+        """
+        self._check_parent(launched_ns)
         if not lock.try_lock(self._fd, LOCK_ROWS + index):
             raise ClaimedError(self._name(index), lock.describe_process(self._head(index)[0]))
+        try:
+            self._check_parent(launched_ns)
+        except SupersededError:
+            self.release_row(index)
+            raise
         pid = os.getpid()
         head = struct.pack("<IIQ", pid, os.getpgid(0), lock.own_start_time())
         self._memory[self._at(index) : self._at(index) + 16] = head
+
+    def _check_parent(self, launched_ns: int) -> None:
+        if launched_ns and launched_ns != self.launched_ns:
+            raise SupersededError(self.name)
 
     def release_row(self, index: int) -> None:
         """Stop being this component."""
@@ -246,6 +255,15 @@ class Board:
         """Tell whether another handle holds the row's lock."""
         return lock.is_locked(self._fd, LOCK_ROWS + index)
 
+    @staticmethod
+    def lock_of(index: int) -> int:
+        """Give the byte that is a row's lock."""
+        return LOCK_ROWS + index
+
+    def forget(self, index: int) -> None:
+        """Make a dead component's row nameless: it is no part of the system any more."""
+        self._memory[self._at(index) : self._at(index) + ROW_SIZE] = bytes(ROW_SIZE)
+
     def doorbell(self, index: int) -> _core.Doorbell:
         """Give the word that asks this component to stop."""
         return _core.Doorbell(self._memory, self._at(index) + _BELL)
@@ -254,6 +272,14 @@ class Board:
         """Give the component's three words: beats, end of the last step, begin of the present one."""
         at = self._at(index) + _WORDS
         return self._memory[at : at + 24].cast("Q")
+
+    def set_timer(self, index: int, fd: int) -> None:
+        """Say which descriptor of the component's process is its timer; -1 for none."""
+        struct.pack_into("<Q", self._memory, self._at(index) + _TIMER, fd + 1)
+
+    def timer(self, index: int) -> int:
+        """Give what `set_timer` said."""
+        return int(struct.unpack_from("<Q", self._memory, self._at(index) + _TIMER)[0]) - 1
 
     def parent_cell(self, index: int) -> _core.Cell:
         """Give the parent's part of a row, to write `pack_parent` into."""

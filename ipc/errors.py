@@ -53,6 +53,13 @@ class ClaimedError(ChannelError):
         self.holder = holder
 
 
+class SupersededError(ChannelError):
+    """Whoever told this process to be a component is not the system's parent any more."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name!r} has another parent by now: this process comes too late")
+
+
 class NotClaimedError(ChannelError):
     """This handle is no writer."""
 

@@ -98,7 +98,7 @@ def _summary(status: dict[str, Any]) -> str:
         return (
             f"{name}: not running; `dolphin-mp launch` begins anew, `dolphin-mp clean` removes what is left"
         )
-    return f"{name}: it has no parent, its components go on; `dolphin-mp shutdown` ends them"
+    return f"{name}: it has no parent, its components go on; `dolphin-mp launch` takes them over"
 
 
 def cells(component: dict[str, Any]) -> list[str]:

@@ -65,6 +65,9 @@ def describe(event: dict[str, Any]) -> str:
             return f"reloaded {event['config']}: {done or 'nothing has changed'}"
         case "reload":
             return f"not reloaded: {event['reason']}"
+        case "adopted":
+            count = len(event["components"])
+            return f"taken over from a parent that died: {count} living component{'s' * (count != 1)}"
         case "lost":
             return f"{event['count']} events could not be shown in time"
         case "crash":

@@ -18,7 +18,7 @@ from dolphin_mp.supervision.policy import exit_text
 from dolphin_mp.supervision.vocabulary import State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from dolphin_mp.ipc import Board
     from dolphin_mp.ipc.board import Row
@@ -114,14 +114,19 @@ class Coroner:
         stacks = f"{words.stacks}\n{view}" if words.stacks else view
         return self._finding(death, words._replace(stacks=stacks), plight.rows)
 
-    def examine_unread(self) -> list[Finding]:
+    def examine_unread(self, spared: Container[tuple[str, int]] = ()) -> list[Finding]:
         """Give what is to be kept of those that said something and died while no parent lived.
 
         To be called before anything is started.
+
+        Args:
+            spared: process and incarnation of those that live, or are examined apart.
         """
         members = members_of(self._plan)
         found = []
         for process, incarnation, said_at in unread(self._folder):
+            if (process, incarnation) in spared:
+                continue
             words = take(path_of(self._folder, process, incarnation))
             if process in members and any(words):
                 died_ns = _core.boottime_ns() - int((time.time() - said_at) * 1e9)

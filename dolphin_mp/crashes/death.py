@@ -43,17 +43,17 @@ class Death:
     oom_kills: int | None = None
 
 
-def is_crash(before: Iterable[State], code: int, *, forced: bool = False) -> bool:
+def is_crash(before: Iterable[State], code: int | None, *, forced: bool = False) -> bool:
     """Tell whether a death is one to write down.
 
     Args:
         before: what was seen of the process' members until then.
-        code: its exit code, or minus the signal that killed it.
+        code: its exit code, or minus the signal that killed it; None if nobody knows.
         forced: somebody lost patience with the whole system, and everything was killed.
     """
     if State.STOPPING not in set(before):
         return code != 0
-    return not forced and code not in _OBEYED
+    return not forced and code is not None and code not in _OBEYED
 
 
 def id_of(death: Death) -> str:

@@ -10,8 +10,10 @@ import contextlib
 import errno
 import json
 import os
+import select
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LINES = 50  # of each component
+LAST_WORDS_S = 2.0  # chosen: a collector is up in 0.1 s; without one a bundle must come all the same
 NICENESS = 10  # chosen: what goes on matters more than what has ended
 
 
@@ -47,7 +50,9 @@ def _write(parcel: int, folder: Path, bundles: int, nbytes: int) -> dict[str, An
         with open(parcel, "rb") as file:
             file.seek(0)
             facts, blobs = unpack(file.read())
-        facts["log"] = _last_lines(facts.get("system", ""), facts.get("components", ()))
+        system, components = facts.get("system", ""), facts.get("components", ())
+        _await_last_words(system, components, facts.get("died_at", ""))
+        facts["log"] = _last_lines(system, components)
         path, left_out = _put(folder, facts, blobs)
         prune(folder, Bounds(bundles, nbytes))
     except ParcelError as error:
@@ -58,8 +63,33 @@ def _write(parcel: int, folder: Path, bundles: int, nbytes: int) -> dict[str, An
     return {**report, "note": left_out} if left_out else report
 
 
+def _await_last_words(system: str, components: Sequence[str], died_at: str) -> None:
+    """Wait, within a bound, until what they said before their death is written down.
+
+    The parent tells each death among their words. It mostly is there already; not when a system has just
+    begun, or a collector was killed.
+    """
+    from dolphin_mp.logs.files import files_folder
+    from dolphin_mp.logs.pipe import FOLDER, LOCK
+    from dolphin_mp.logs.reader import Follower, tail
+    from dolphin_mp.paths import runtime_folder
+
+    if not components or not os.path.exists(f"{runtime_folder(system)}/{FOLDER}/{LOCK}"):  # noqa: PTH110
+        return  # nobody writes
+    died, limit = died_at.removesuffix("Z"), time.monotonic() + LAST_WORDS_S
+    silent = set(components)
+    with contextlib.suppress(OSError):
+        follower = Follower(files_folder(system), components)
+        found = [record for name in components for record in tail(system, name, 1)]
+        while silent := silent - {record["component"] for record in found if record["time"] > died}:
+            if not select.select([follower], [], [], max(0.0, limit - time.monotonic()))[0]:
+                break
+            found = follower.read()
+        follower.close()
+
+
 def _last_lines(system: str, components: Sequence[str]) -> list[dict[str, Any]]:
-    """Give what they said last; it is written down within milliseconds, before this process has begun."""
+    """Give what they said last."""
     from dolphin_mp.logs.reader import tail
 
     found: list[dict[str, Any]] = []

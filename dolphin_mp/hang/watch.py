@@ -69,9 +69,26 @@ class HangWatch:
         """Make the timer of a process to be born; gives the descriptor to hand to it. Raises OSError."""
         self.end(process)
         watched = Watched(process, incarnation, timer.create_timer(), tuple(members))
-        self._watched[process] = watched
-        self._sleeper.add(watched.fd, lambda: self._fired(watched))
+        self._watch(watched)
         return watched.fd
+
+    def adopt(
+        self, process: str, incarnation: int, members: Sequence[ComponentPlan], pidfd: int, pid: int
+    ) -> None:
+        """Watch a process of an earlier parent; by its own timer, if the kernel lets this process have it.
+
+        Else by one that only this process puts off: it fires, and the board says that all is well.
+        Raises OSError.
+        """
+        self.end(process)
+        number = self._board.timer(self._board.add(members[0].name))
+        fd = timer.adopt(pidfd, pid, number)
+        self._watch(Watched(process, incarnation, timer.create_timer() if fd is None else fd, tuple(members)))
+        self.expect(process)
+
+    def _watch(self, watched: Watched) -> None:
+        self._watched[watched.process] = watched
+        self._sleeper.add(watched.fd, lambda: self._fired(watched))
 
     def expect(self, process: str) -> None:
         """Watch it from now on: one of its members is ready. It puts the timer off by itself then."""

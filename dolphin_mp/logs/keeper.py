@@ -29,7 +29,7 @@ OWN = "dolphin-mp"  # the name under which the parent itself speaks
 MEMORY = 16 << 20  # of all pipes together, when they are full; see user-pages-soft in pipe(7)
 LARGEST, SMALLEST = 1 << 20, 1 << 16
 _TRIES = 4
-_SOUND_AFTER_S = 60.0
+SOUND_AFTER_S = 60.0
 END_LIMIT_S = 1.0
 
 
@@ -43,7 +43,8 @@ class Keeper:
         environment: of the collector; None is this process' own.
         components: of whom `say` can tell.
 
-    Attributes: folder (of the pipes); pid (of the collector, 0 without one).
+    Attributes: folder (of the pipes); pid (of the collector, 0 without one); again_at (when to call
+    `look_after` though nobody has died, or None).
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Keeper:
     ) -> None:
         self.folder = f"{runtime}/{FOLDER}"
         self.pid = 0
+        self.again_at: float | None = None
         self._system = system
         self._components = components
         self._environment = environment
@@ -102,16 +104,20 @@ class Keeper:
         return self._pidfd
 
     def look_after(self) -> bool:
-        """Find the collector, or start one; False when it was tried often enough in vain."""
+        """Find the collector, or start one; False when it was tried often enough in vain for now."""
         self._let_go()
+        self.again_at = None
         if self._find():
             return True
         now = time.monotonic()
-        if now - self._began > _SOUND_AFTER_S:
+        if now - self._began >= SOUND_AFTER_S:
             self._tries = 0
         self._tries += 1
         self._began = now
-        return self._tries <= _TRIES and self._start()
+        if self._tries <= _TRIES and self._start():
+            return True
+        self.again_at = now + SOUND_AFTER_S
+        return False
 
     def say(self, level: str, text: str, component: str = "") -> None:
         """Say something of a component, or in the parent's own name; without waiting."""

@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from dolphin_mp.exits import exit_code_of, kill_group
 from dolphin_mp.ipc import _core
 from dolphin_mp.parent.spares import Spares
 from dolphin_mp.parent.spawner import Line, Spawner, SpawnError
 from dolphin_mp.supervision.vocabulary import Exited, Spawned, SpawnFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from dolphin_mp.hang.watch import HangWatch
     from dolphin_mp.parent.poller import Poller
+    from dolphin_mp.plan import ComponentPlan
     from dolphin_mp.process.assignment import Assignment
-
-LOST = 255  # the exit code of a child that somebody else has reaped
 
 
 @dataclass
@@ -37,6 +37,7 @@ class Child:
     pidfd: int = -1
     reason: str = ""
     spawned_ns: int = 0
+    start: int = 0  # of one that is adopted: its start time
 
 
 class Children:
@@ -102,6 +103,13 @@ class Children:
         child = self._children.get(process)
         if child is not None and child.incarnation == incarnation:
             child.reason = reason
+
+    def adopt(self, child: Child, members: Sequence[ComponentPlan]) -> None:
+        """Watch a living process of an earlier parent."""
+        self._children[child.process] = child
+        self._poller.add(child.pidfd, lambda: self._died(child))
+        with contextlib.suppress(OSError):  # no descriptor for a timer: its death is told all the same
+            self._watch.adopt(child.process, child.incarnation, members, child.pidfd, child.pid)
 
     # birth --------------------------------------------------------------------------------------------------
 
@@ -192,15 +200,18 @@ class Children:
         child = self._children.get(process)
         if child is not None and child.pid:
             self.signal(process, signal.SIGKILL)
-            _kill_group(child.pid)
+            _end_group(child)
 
     def _died(self, child: Child) -> None:
         """The kernel says that a child is dead: end its group, then reap it, then say so."""
-        _kill_group(child.pid)  # before its pid can be another's
+        _end_group(child)  # before its pid can be another's
+        code: int | None
         try:
             found = os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED | os.WNOHANG)
-        except ChildProcessError:  # somebody else, a SIGCHLD's handler perhaps, has reaped it
-            code = LOST
+        except (
+            ChildProcessError
+        ):  # an adopted one, or somebody else, a SIGCHLD's handler perhaps, has reaped it
+            code = exit_code_of(child.pidfd, child.pid, child.start)
         else:
             if found is None:
                 return
@@ -234,7 +245,8 @@ class Children:
     def _reap_stranger(self, pid: int) -> None:
         tell = self.guests.pop(pid, None)
         if tell is not None:
-            _kill_group(pid)
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)  # not reaped yet: the number is still its own
         with contextlib.suppress(ChildProcessError):
             status = os.waitpid(pid, os.WNOHANG)[1]
             if tell is not None:
@@ -298,6 +310,9 @@ class Children:
         self._tell({"event": "zygote", "reason": "the zygote died; the next start brings another"})
 
 
-def _kill_group(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
+def _end_group(child: Child) -> None:
+    if child.start:
+        kill_group(child.pidfd, child.pid)
+    else:  # not reaped yet: the pid can't be another's
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, signal.SIGKILL)

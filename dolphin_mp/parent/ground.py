@@ -10,6 +10,8 @@ from dolphin_mp.ipc import Board, ChannelError, SegmentExistsError, SegmentMissi
 from dolphin_mp.ipc.folder import segments
 from dolphin_mp.ipc.segment import Segment, new_header, sweep
 from dolphin_mp.parent.errors import LaunchError, RunningError
+from dolphin_mp.parent.estate import end_unfit, rows_of
+from dolphin_mp.parent.plan_file import remember
 from dolphin_mp.paths import (
     FolderError,
     board_name,
@@ -27,13 +29,13 @@ if TYPE_CHECKING:
 class Ground:
     """A system's folder, board and segments, owned by its parent.
 
-    Attributes: folder; board (its parent's lock held).
+    Attributes: folder; board (its parent's lock held); is_inherited (components of an earlier parent live).
     """
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._segments: dict[str, Segment] = {}
-        self.board = _take_board(plan.name)
+        self.board, self.is_inherited = _take_board(plan)
         try:
             self.folder = make_runtime_folder(plan.name)
             for component in plan.components:
@@ -41,10 +43,21 @@ class Ground:
                 for output in component.outputs:
                     segment = make_segment(plan.name, output)
                     self._segments[segment.name] = segment
+            self._forget_the_gone()
             self._sweep()
+            remember(self.folder, plan)
         except (ChannelError, FolderError, OSError, ValueError) as error:
-            self.remove()
+            self.give_up()
             raise LaunchError(str(error)) from None
+        except BaseException:
+            self.give_up()
+            raise
+
+    def _forget_the_gone(self) -> None:
+        names = {component.name for component in self._plan.components}
+        for row in rows_of(self.board) if self.is_inherited else ():
+            if row.name and row.name not in names and not row.alive:
+                self.board.forget(row.index)
 
     def _sweep(self) -> None:
         """Remove what an earlier run of this system left and this one has no use for."""
@@ -71,10 +84,21 @@ class Ground:
             for segment in prepared.values():
                 segment.close()
             raise
+        self._remember(changes)
         return prepared
+
+    def settled(self) -> None:
+        """Note that every process runs what the plan says."""
+        remember(self.folder, self._plan)
+
+    def _remember(self, changes: Changes) -> None:
+        """Write the plan down without those that are changing: who finds them alive can't know what they run."""
+        remember(self.folder, self._plan, {*changes.added, *changes.removed, *changes.restarted})
 
     def rewire(self, plan: Plan, changes: Changes, prepared: dict[str, Segment]) -> None:
         """Give up, replace and make channels, and take the rows of who is gone; nobody uses them now."""
+        self._plan = plan
+        self._remember(changes)
         for channel in changes.given_up:
             self._segments.pop(segment_name(plan.name, channel)).close()
         for name, segment in prepared.items():
@@ -83,9 +107,18 @@ class Ground:
         for component in changes.removed:
             index = self.board.find(component)
             if index is not None:
-                self.board.free(index)
+                self.board.forget(index)
         for component in changes.added:
             self.board.add(component)
+
+    def give_up(self) -> None:
+        """Let go after a launch that came to nothing; what others live on stays."""
+        if not self.is_inherited:
+            self.remove()
+            return
+        for segment in self._segments.values():
+            segment.close(unlink=False)
+        self.board.close()
 
     def remove(self) -> None:
         """Remove everything: the last act of an orderly end."""
@@ -102,8 +135,14 @@ def make_segment(system: str, output: OutputPlan) -> Segment:
     return Segment.create(segment_name(system, output.channel), header)
 
 
-def _take_board(system: str) -> Board:
-    """Make or take up the system's board and become its parent; raises RunningError naming who lives."""
+def _take_board(plan: Plan) -> tuple[Board, bool]:
+    """Make or take up the system's board and become its parent.
+
+    Gives the board, and whether components of an earlier parent live on it, all fit to be taken over.
+
+    Raises RunningError naming who lives, LaunchError.
+    """
+    system = plan.name
     while True:
         try:
             board = Board.create(board_name(system), system)
@@ -123,21 +162,16 @@ def _take_board(system: str) -> Board:
         if board.is_named:
             break
         board.close()
-    alive = [
-        (board.read(index).name, board.read(index).pid)
-        for index in range(board.used)
-        if board.is_alive(index)
-    ]
-    if alive:
+    try:
+        if end_unfit(board, plan, runtime_folder(system)):
+            return board, True
+    except BaseException:
         board.close()
-        who = ", ".join(f"{name} (pid {pid})" for name, pid in alive)
-        raise RunningError(
-            f"components of an earlier run of {system!r} live on: {who}; `dolphin-mp shutdown` ends them"
-        )
+        raise
     if board.used:  # a dead run's rows say nothing about this one
         board.close(unlink=True)
-        return _take_board(system)
-    return board
+        return _take_board(plan)
+    return board, False
 
 
 def raise_open_files() -> int:

@@ -86,7 +86,7 @@ def run_system(
         )
     except BaseException:
         spawner.close()
-        ground.remove()
+        ground.give_up()
         raise
     try:
         if listener is not None:

@@ -12,7 +12,7 @@ import signal
 import socket
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,16 +22,18 @@ from dolphin_mp.crashes.shelf import crashes_folder
 from dolphin_mp.hang.stacks import ask_for_stacks, kernel_view
 from dolphin_mp.hang.watch import HangWatch
 from dolphin_mp.ipc import ChannelError, _core
-from dolphin_mp.ipc.board import ParentPart, pack_parent
+from dolphin_mp.ipc.board import UNSEEN, ParentPart, pack_parent, unpack_parent
 from dolphin_mp.logs.keeper import Keeper
-from dolphin_mp.parent.children import Children
+from dolphin_mp.parent.children import Child, Children
 from dolphin_mp.parent.control import BadRequestError, ControlServer
 from dolphin_mp.parent.desk import Desk
+from dolphin_mp.parent.estate import take_over, trace_of
 from dolphin_mp.parent.inspection import Inspection, Outcome
 from dolphin_mp.parent.poller import Poller
 from dolphin_mp.parent.reloading import Reloader
 from dolphin_mp.process.assignment import Assignment
 from dolphin_mp.process.notify import Listener
+from dolphin_mp.supervision.inheritance import exit_word
 from dolphin_mp.supervision.supervisor import Supervisor
 from dolphin_mp.supervision.vocabulary import (
     Ask,
@@ -57,12 +59,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dolphin_mp.ipc.segment import Segment
-    from dolphin_mp.parent.children import Child
+    from dolphin_mp.parent.estate import Adoptee
     from dolphin_mp.parent.ground import Ground
     from dolphin_mp.parent.spawner import Spawner
     from dolphin_mp.plan import Plan
     from dolphin_mp.supervision.replan import Changes
-    from dolphin_mp.supervision.vocabulary import Action, Event
+    from dolphin_mp.supervision.vocabulary import Action, ComponentStatus, Event
 
 ON_THE_WAY = frozenset({State.STARTING, State.STOPPING})
 
@@ -107,7 +109,7 @@ class Orchestrator:
         self._events: deque[Event] = deque()
         self._exit_code: int | None = None
         self._interrupted = False
-        self._settled = False
+        self._settled = True  # before the launch there is nothing to say
         self._poller = Poller()
         self._words = Listener(f"{ground.folder}/notify")
         self._control = ControlServer(ground.folder, plan.name)
@@ -151,9 +153,7 @@ class Orchestrator:
 
     def run(self) -> int:
         """Run to the end; gives the system's exit code."""
-        for finding in self._coroner.examine_unread():
-            self._reporter.report(finding)
-        self._handle(Launched())
+        self._begin()
         while self._exit_code is None:
             self._poller.poll(self._timeout())
             now = time.monotonic()
@@ -161,16 +161,46 @@ class Orchestrator:
                 self._ends_at = None
                 self._shut_down("its time is over", ShutdownRequested())
             self._reloader.tick()
+            if self._logs.again_at is not None and now >= self._logs.again_at:
+                self._look_after_collector()
             if self._supervisor.deadline is not None and now >= self._supervisor.deadline:
                 self._handle(Ticked())
             self._desk.serve()
         return self._exit_code
 
+    def _begin(self) -> None:
+        """Launch, with what an earlier parent has left."""
+        estate = take_over(self._board, self._plan)
+        self._codes.update(estate.codes)
+        spared = {(found.process, found.incarnation) for found in estate.adoptees}
+        spared |= {(death.process, death.incarnation) for death in estate.deaths}
+        for finding in self._coroner.examine_unread(spared):
+            self._reporter.report(finding)
+        for found in estate.adoptees:
+            self._adopt(found)
+        self._handle(*estate.before, Launched())
+        for death in estate.deaths:
+            self._bury(death, Child(death.process, death.incarnation, self._members(death.process), None))
+        if estate.adoptees:
+            names = [name for found in estate.adoptees for name in found.members]
+            self._tell({"event": "adopted", "system": self._plan.name, "components": names})
+        self._settled = False
+        self._settle()
+
+    def _adopt(self, found: Adoptee) -> None:
+        child = Child(
+            found.process, found.incarnation, found.members, None, found.pid, found.pidfd, start=found.start
+        )
+        self._children.adopt(child, [self._parts[name] for name in found.members])
+
+    def _members(self, process: str) -> tuple[str, ...]:
+        return tuple(name for name, part in self._parts.items() if part.process == process)
+
     def _timeout(self) -> float | None:
         if self._control.more():
             return 0.0
-        all_due = (self._supervisor.deadline, self._ends_at, self._reloader.deadline)
-        deadlines = [due for due in all_due if due is not None]
+        dues = (self._supervisor.deadline, self._ends_at, self._logs.again_at, self._reloader.deadline)
+        deadlines = [due for due in dues if due is not None]
         return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
 
     def close(self) -> None:
@@ -202,10 +232,10 @@ class Orchestrator:
 
     # events in --------------------------------------------------------------------------------------------
 
-    def _handle(self, event: Event) -> None:
-        """Hand an event, and those that follow from carrying out its actions, to the supervisor."""
-        self._events.append(event)
-        if len(self._events) > 1:
+    def _handle(self, *events: Event) -> None:
+        """Hand events, and those that follow from carrying out their actions, to the supervisor."""
+        self._events.extend(events)
+        if len(self._events) > len(events):
             return  # called from an action: the loop below takes it next
         while self._events:
             actions = self._supervisor.handle(self._events[0], time.monotonic())
@@ -259,6 +289,9 @@ class Orchestrator:
 
     def _collector_died(self) -> None:
         self._poller.remove(self._logs.fileno())
+        self._look_after_collector()
+
+    def _look_after_collector(self) -> None:
         if not self._logs.look_after():
             self._tell(
                 {"event": "logs", "reason": "what is said is not written down: the collector keeps dying"}
@@ -284,7 +317,9 @@ class Orchestrator:
 
     def _bury(self, event: Exited, child: Child) -> None:
         """Handle a death; while its successor is on its way, look at what it has left."""
-        self._codes[event.process] = event.code
+        if event.code is None:
+            event = self._last_word(event, child)
+        self._codes[event.process] = UNSEEN if event.code is None else event.code
         examine = partial(
             self._coroner.examine,
             event,
@@ -302,6 +337,12 @@ class Orchestrator:
             finding = examine()
         if finding is not None:
             self._reporter.report(finding)
+
+    def _last_word(self, event: Exited, child: Child) -> Exited:
+        """Take what the components said themselves for how it ended, where the kernel does not tell."""
+        rows = [self._board.read(self._rows[name]) for name in child.members]
+        code, why = exit_word([trace_of(row, asked=False) for row in rows])
+        return replace(event, code=code, reason=event.reason or why)
 
     def _pid_of(self, process: str) -> int:
         return self._children.handle_of(process)[0]
@@ -367,6 +408,10 @@ class Orchestrator:
         spawner.preload(plan, trusted=trusted)
         self._handle(Replanned(plan))
 
+    def has_changed(self) -> None:
+        """Note that every process runs what the new plan says."""
+        self._ground.settled()
+
     def tell(self, event: dict[str, Any]) -> None:
         """Publish an event."""
         self._tell(event)
@@ -382,6 +427,7 @@ class Orchestrator:
     def _spawn(self, action: Spawn) -> None:
         for name in action.members:
             self._board.doorbell(self._rows[name]).reset()
+            self._write_down(self._seen[name])  # first: the next parent must know of every incarnation
         assignment = Assignment(
             self._plan.name,
             action.process,
@@ -394,21 +440,29 @@ class Orchestrator:
             f"{self._ground.folder}/notify",
             self._logs.folder,
             tuple(self._parts[name] for name in action.members),
+            self._board.launched_ns,
         )
         self._children.spawn(assignment)
 
+    def _write_down(self, row: ComponentStatus) -> None:
+        cell = self._board.parent_cell(self._rows[row.name])
+        text = cell.read()
+        old = unpack_parent(text) if text else ParentPart()
+        is_news = (row.state.value, row.incarnation) != (old.state, old.incarnation)
+        part = ParentPart(
+            row.state.value,
+            row.incarnation,
+            row.restarts,
+            _core.boottime_ns() if is_news else old.since_ns,
+            row.pid or 0,
+            self._codes.get(self._parts[row.name].process, 0),
+            row.reason,
+        )
+        cell.write(pack_parent(part))
+
     def _report(self, action: Report) -> None:
         pid = self._seen[action.component].pid
-        part = ParentPart(
-            action.state.value,
-            action.incarnation,
-            action.restarts,
-            _core.boottime_ns(),
-            pid or 0,
-            self._codes.get(self._parts[action.component].process, 0),
-            action.reason,
-        )
-        self._board.parent_cell(self._rows[action.component]).write(pack_parent(part))
+        self._write_down(self._seen[action.component])
         self._say(action)
         self._tell(
             {

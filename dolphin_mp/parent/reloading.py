@@ -50,6 +50,9 @@ class Host(Protocol):
     def change(self, plan: Plan, spawner: Spawner, *, trusted: bool) -> None:
         """Go over to another plan, and to another zygote; `Rewire` follows, at once or later."""
 
+    def has_changed(self) -> None:
+        """Note that every process runs what the new plan says."""
+
     def tell(self, event: dict[str, Any]) -> None:
         """Publish an event."""
 
@@ -170,6 +173,7 @@ class Reloader:
         concerned = [*self._changes.added, *self._changes.restarted]
         if not any(rows[name].state in ON_THE_WAY for name in concerned):
             changes, self._changes = self._changes, None
+            self._host.has_changed()
             self._finish(changes, {name: rows[name] for name in concerned})
 
     # how it ends --------------------------------------------------------------------------------------------

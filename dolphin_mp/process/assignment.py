@@ -16,7 +16,8 @@ class Assignment:
     Attributes: system; process; incarnation; orphan ("run" or "stop" when the parent dies); parent (its pid);
     open_files (the soft limit to go back to); environment; cwd; members (what runs in it, a thread each if
     several); notify (the path of the parent's FIFO); logs (the folder of the pipes for what is said, empty
-    where there are none).
+    where there are none); launched_ns (when that parent took the board: one that was followed by another is
+    not obeyed any more; 0 for none).
     """
 
     system: str
@@ -30,6 +31,7 @@ class Assignment:
     notify: str
     logs: str
     members: tuple[ComponentPlan, ...]
+    launched_ns: int = 0
 
     def to_json(self) -> bytes:
         """Give the assignment as JSON text."""

@@ -58,9 +58,19 @@ def become(assignment: Assignment, timer: int = -1, board: Board | None = None) 
         board.share()
         notifier = Notifier(assignment.notify)
         runners = [
-            Runner(member, assignment.system, assignment.incarnation, board, notifier, last_words)
+            Runner(
+                member,
+                assignment.system,
+                assignment.incarnation,
+                board,
+                notifier,
+                last_words,
+                assignment.launched_ns,
+            )
             for member in assignment.members
         ]
+        for runner in runners:
+            runner.timer = timer
         _on_signals(runners, alone=assignment.parent == 0)
         if not _take_on(runners):
             return TRY_AGAIN

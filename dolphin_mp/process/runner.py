@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from dolphin_mp.component import Done, create_component
 from dolphin_mp.hang.arming import Member
-from dolphin_mp.ipc import Channel, ChannelError, ClaimedError, SegmentMissingError, _core, wait_any
+from dolphin_mp.ipc import (
+    Channel,
+    ChannelError,
+    ClaimedError,
+    SegmentMissingError,
+    SupersededError,
+    _core,
+    wait_any,
+)
 from dolphin_mp.ipc.board import ComponentPart, pack_component
 from dolphin_mp.loader import load_component
 from dolphin_mp.logs.stream import speak_for
@@ -42,7 +50,8 @@ class Terminated(SystemExit):
 class Runner:
     """Runs one component and is its host: it hears its beats and knows whether it was asked to stop.
 
-    Attributes: plan; row (of the board); bell (rung: stop); exit_code.
+    Attributes: plan; row (of the board); bell (rung: stop); exit_code; timer (the descriptor of the process'
+    timer, to be told to a parent that adopts it).
     """
 
     def __init__(
@@ -53,6 +62,7 @@ class Runner:
         board: Board,
         notifier: Notifier,
         last_words: LastWords,
+        launched_ns: int = 0,
     ) -> None:
         self.plan = plan
         self.exit_code = 0
@@ -62,6 +72,8 @@ class Runner:
         self._board = board
         self._notifier = notifier
         self._last_words = last_words
+        self._launched_ns = launched_ns
+        self.timer = -1
         self._words = board.words(self.row)
         self._cell = board.component_cell(self.row)
         self._part = ComponentPart(incarnation=incarnation)
@@ -92,10 +104,14 @@ class Runner:
         """Be the component until it is asked to stop, is done or fails; sets `exit_code`."""
         speak_for(self.plan.name)
         try:
-            self._board.take_row(self.row)
+            self._board.take_row(self.row, self._launched_ns)
+        except SupersededError:  # the next parent looks after this component, and hears nothing of us
+            self.exit_code = TRY_AGAIN
+            return
         except ClaimedError as error:  # its row is another's to write
             self._say_failed(str(error), TRY_AGAIN)
             return
+        self._board.set_timer(self.row, self.timer)
         self._words[2] = 0  # its predecessor was killed in the midst of a step
         try:
             self._report("starting")

@@ -72,7 +72,8 @@ class Then(Enum):
 
     JUDGE = "what its policy says"
     STOP = "rest"
-    START = "a fresh start, as soon as it may"
+    START = "a fresh start at once"
+    RELOAD = "a fresh start when another plan holds, in its turn"
 
 
 @dataclass(frozen=True, slots=True)

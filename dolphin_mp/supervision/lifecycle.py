@@ -11,9 +11,7 @@ Three rules that the handlers share:
 - Members that said Done stay done when the process that they share restarts; only an operator who names such
   a member revives it. When all are done the process is on its way out, helped along as one asked to stop.
 - A command or a verdict that meets a spawn in flight is carried out when the process arrives.
-
-A further event is a row, not a flag: a process found alive at launch is ``(Adopted, {WAITING}, ...)`` that
-enters STARTING or READY.
+- What an earlier parent left (`Adopted`, `Remembered`) comes before anything else and starts nothing itself.
 """
 
 from __future__ import annotations
@@ -41,7 +39,9 @@ from dolphin_mp.supervision.life import (
 )
 from dolphin_mp.supervision.policy import Verdict
 from dolphin_mp.supervision.vocabulary import (
+    ON_REQUEST,
     Action,
+    Adopted,
     Ask,
     BecameDone,
     BecameReady,
@@ -51,11 +51,13 @@ from dolphin_mp.supervision.vocabulary import (
     HungDetected,
     InvalidTransition,
     Kill,
+    Remembered,
     RestartRequested,
     Spawn,
     Spawned,
     SpawnFailed,
     StartRequested,
+    State,
     StopRequested,
     Terminate,
     Ticked,
@@ -93,6 +95,34 @@ def step(life: Life, event: object, now: float, random: Callable[[], float]) -> 
 
 def _ignore(life: Life, _event: object, _at: Moment) -> Step:
     return life, ()
+
+
+# ------------------------------------------------------------------ what an earlier parent left
+
+
+def _adopt(life: Life, event: Adopted, at: Moment) -> Step:
+    deadline = at.now + life.unit.ready_within_s
+    life = replace(_with_past(life, event), phase=Phase.STARTING, pid=event.pid, deadline=deadline)
+    if event.leaves and not life.all_done:
+        return _ask(replace(life, then=Then.START, reason="was asked to stop"), at)
+    return _settle(replace(life, ready=event.ready), at)
+
+
+_REMAINS = {State.STOPPED: Phase.STOPPED, State.DONE: Phase.DONE, State.FAILED: Phase.FAILED}
+
+
+def _remember(life: Life, event: Remembered, at: Moment) -> Step:
+    life = _with_past(life, event)
+    if event.state in _REMAINS:
+        return _down(life, _REMAINS[event.state], event.reason), ()
+    if event.state is State.BACKOFF:  # it died before: the next death is not its first
+        return replace(_down(life, Phase.BACKOFF, event.reason), deadline=at.now, rest_s=0.0), ()
+    return life, ()
+
+
+def _with_past(life: Life, event: Adopted | Remembered) -> Life:
+    past = event.past
+    return replace(life, incarnation=past.incarnation, restarts=past.restarts, done=past.done)
 
 
 # ------------------------------------------------------------------ starting
@@ -155,7 +185,7 @@ def _member_done(life: Life, event: BecameDone, at: Moment) -> Step:
 
 def _member_done_late(life: Life, event: BecameDone, _at: Moment) -> Step:
     """Note it, unless a fresh start was ordered: that order is newer than what the component meant."""
-    if life.then is Then.START:
+    if life.then in {Then.START, Then.RELOAD}:
         return life, ()
     return replace(life, done=life.done | {event.component}), ()
 
@@ -224,15 +254,15 @@ def _kill_arrival(life: Life, event: Spawned, _at: Moment) -> Step:
 
 
 def _stop(life: Life, _event: StopRequested, at: Moment) -> Step:
-    return _dismiss(replace(life, then=Then.STOP, reason="on request"), at)
+    return _dismiss(replace(life, then=Then.STOP, reason=ON_REQUEST), at)
 
 
 def _stop_once_gone(life: Life, _event: StopRequested, _at: Moment) -> Step:
-    return replace(life, then=Then.STOP, reason="on request"), ()
+    return replace(life, then=Then.STOP, reason=ON_REQUEST), ()
 
 
 def _stop_at_once(life: Life, _event: StopRequested, _at: Moment) -> Step:
-    return _down(life, Phase.STOPPED, "on request"), ()
+    return _down(life, Phase.STOPPED, ON_REQUEST), ()
 
 
 def _start(life: Life, event: StartRequested | RestartRequested, _at: Moment) -> Step:
@@ -263,12 +293,12 @@ def _renew(life: Life, event: ProducerFailed, at: Moment) -> Step:
 
 
 def _reload(life: Life, _event: Withdrawn | Renewed, at: Moment) -> Step:
-    return _dismiss(replace(life, then=Then.START, reason=RELOAD), at)
+    return _dismiss(replace(life, then=Then.RELOAD, reason=RELOAD), at)
 
 
 def _reload_once_gone(life: Life, _event: Withdrawn | Renewed, _at: Moment) -> Step:
     """Bring it back, unless an operator wants it down."""
-    return (life if life.then is Then.STOP else replace(life, then=Then.START, reason=RELOAD)), ()
+    return (life if life.then is Then.STOP else replace(life, then=Then.RELOAD, reason=RELOAD)), ()
 
 
 def _reload_at_rest(life: Life, _event: Withdrawn | Renewed, _at: Moment) -> Step:
@@ -280,7 +310,7 @@ def _reload_at_rest(life: Life, _event: Withdrawn | Renewed, _at: Moment) -> Ste
 
 def _close(life: Life, _event: ShutdownBegan, _at: Moment) -> Step:
     """Go on until its turn comes, but die without a successor."""
-    reason = "shutdown" if life.then is Then.START else life.reason
+    reason = "shutdown" if life.then in {Then.START, Then.RELOAD} else life.reason
     return replace(life, then=Then.STOP, reason=reason), ()
 
 
@@ -321,7 +351,9 @@ def _spawn_failed(life: Life, event: SpawnFailed, at: Moment) -> Step:
 
 def _bury(life: Life, code: int | None, reason: str, at: Moment) -> Step:
     """Say what follows, the process being gone."""
-    if life.then is Then.START:  # the system's machine admits it, at once if nothing is in its way
+    if life.then is Then.START:
+        return _spawn(life, at, reason="")
+    if life.then is Then.RELOAD:
         return replace(_down(life, Phase.WAITING, life.reason), then=Then.JUDGE), ()
     if life.all_done:
         return _down(life, Phase.DONE, reason), ()
@@ -360,6 +392,8 @@ _EARLY = frozenset({Phase.SPAWNING, Phase.STARTING})
 _ALIVE = (RUNNING | GOING) - _IN_FLIGHT
 
 ROWS: tuple[tuple[type, frozenset[Phase], Handler], ...] = (
+    (Adopted, frozenset({Phase.WAITING}), _adopt),
+    (Remembered, frozenset({Phase.WAITING}), _remember),
     (Admitted, frozenset({Phase.WAITING}), _admit),
     (StartRequested, RESTING | OVER, _start),
     (StartRequested, RUNNING, _ignore),

@@ -94,9 +94,11 @@ def within_window(times: tuple[float, ...], now: float, within_s: float) -> tupl
     return tuple(t for t in times if now - t < within_s)
 
 
-def exit_text(code: int, reason: str = "") -> str:
-    """Say how a process ended, tersely."""
-    if code >= 0:
+def exit_text(code: int | None, reason: str = "") -> str:
+    """Say how a process ended, tersely; nobody may have seen it."""
+    if code is None:
+        how = "died unseen"
+    elif code >= 0:
         how = f"exit {code}"
     else:
         try:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dolphin_mp.supervision.flow import Ebb, members_of, part_of
-from dolphin_mp.supervision.life import GOING, RELOAD, RUNNING, Life, Phase, Withdrawn
+from dolphin_mp.supervision.life import GOING, RELOAD, RUNNING, Life, Phase, Then, Withdrawn
 from dolphin_mp.supervision.policy import unit_of
 from dolphin_mp.supervision.replan import changes_between
 
@@ -47,6 +47,11 @@ class Reload:
         if process not in self._withdrawn or life.phase in RUNNING | GOING:
             return ()
         return self._ebb.went_down(process)
+
+    def held(self, life: Life) -> Life:
+        """Give the process, which an operator may have ordered back before it may come."""
+        is_early = life.then is Then.START and self.holds_back(life.unit.process)
+        return replace(life, then=Then.RELOAD) if is_early else life
 
     def holds_back(self, process: str) -> bool:
         """Whether a process may not start before the new plan holds."""

@@ -10,6 +10,7 @@ What the driver must keep to:
   by one `Exited` in the end.
 - What components said (`BecameReady`, `BecameDone`) is handed in before the `Exited` of their process, or a
   component that is done for good would be started again.
+- What an earlier parent left (`Adopted`, `Remembered`) is handed in right before `Launched`, once a process.
 - `Ticked` is handed in once `deadline` has passed; nothing else needs to wake.
 """
 
@@ -40,6 +41,7 @@ from dolphin_mp.supervision.policy import unit_of
 from dolphin_mp.supervision.reload import Reload
 from dolphin_mp.supervision.vocabulary import (
     Action,
+    Adopted,
     Ask,
     BecameDone,
     BecameReady,
@@ -53,6 +55,7 @@ from dolphin_mp.supervision.vocabulary import (
     InvalidTransition,
     Kill,
     Launched,
+    Remembered,
     Replanned,
     Report,
     RestartRequested,
@@ -70,10 +73,11 @@ from dolphin_mp.supervision.vocabulary import (
 
 if TYPE_CHECKING:
     from dolphin_mp.plan import Plan
-    from dolphin_mp.supervision.vocabulary import Command, ComponentEvent, ProcessEvent
+    from dolphin_mp.supervision.vocabulary import Command, ComponentEvent, Inheritance, ProcessEvent
 
 __all__ = [
     "Action",
+    "Adopted",
     "Ask",
     "BecameDone",
     "BecameReady",
@@ -87,6 +91,7 @@ __all__ = [
     "InvalidTransition",
     "Kill",
     "Launched",
+    "Remembered",
     "Replanned",
     "Report",
     "RestartRequested",
@@ -202,7 +207,7 @@ class Supervisor:
     def _to_member(self, event: Command | ComponentEvent) -> None:
         self._queue.append((self._process_of[event.component], event))
 
-    def _to_process(self, event: ProcessEvent) -> None:
+    def _to_process(self, event: ProcessEvent | Inheritance) -> None:
         self._queue.append((event.process, event))
 
     def _tick(self, _event: Ticked) -> None:
@@ -231,6 +236,8 @@ class Supervisor:
             process, event = self._queue.popleft()
             old = self._lives[process]
             life, commands = lifecycle.step(old, event, now, self._random)
+            if self._reload is not None:
+                life = self._reload.held(life)
             actions.extend(commands)
             self._lives[process] = life
             self._touched[process] = None
@@ -242,6 +249,12 @@ class Supervisor:
                 turns = self._reload.heard(process, event, life)
                 self._queue.extend((producer, Withdrawn()) for producer in turns)
             self._consequences(process, old, life)
+            if (
+                life.phase is Phase.FAILED
+                and life.phase is not old.phase
+                and not isinstance(event, Remembered)
+            ):
+                self._on_failed(process, life)
         return actions
 
     def _consequences(self, process: str, old: Life, life: Life) -> None:
@@ -253,8 +266,6 @@ class Supervisor:
         if life.phase is not old.phase:
             self._touched.update(dict.fromkeys(self._flow.readers[process]))  # they may wait for it
             self._admit_if_free(process)
-            if life.phase is Phase.FAILED:
-                self._on_failed(process, life)
         if self._stage is Stage.CLOSING and life.phase not in RUNNING | GOING:
             self._queue.extend((producer, ReadersLeft()) for producer in self._ebb.went_down(process))
 
@@ -340,6 +351,7 @@ _WORDS = (BecameReady, BecameDone)
 _NEWS = (Spawned, SpawnFailed, Exited, HungDetected)
 
 ROWS: tuple[tuple[tuple[type, ...], tuple[Stage, ...], Entry], ...] = (
+    ((Adopted, Remembered), (Stage.NEW,), Supervisor._to_process),
     ((Launched,), (Stage.NEW,), Supervisor._launch),
     (_COMMANDS, (Stage.NEW, Stage.UP), Supervisor._to_member),
     (_COMMANDS, (Stage.CLOSING, Stage.CLOSED), Supervisor._ignore),

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from dolphin_mp.plan import Plan
     from dolphin_mp.supervision.replan import Changes
 
+ON_REQUEST = "on request"  # the reason of a stop by an operator, which outlives the parent that heard it
+
 
 class State(StrEnum):
     """What a component is seen to do."""
@@ -47,6 +49,46 @@ class ComponentStatus:
 @dataclass(frozen=True, slots=True)
 class Launched:
     """The system begins: every component is wanted up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What an earlier parent put down about a process.
+
+    Attributes: incarnation (its last); restarts by policy; done (members that have ended for good).
+    """
+
+    incarnation: int = 0
+    restarts: int = 0
+    done: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """A process that an earlier parent started is taken over; told before `Launched`.
+
+    One that is found dead is told of as if it lived, and its `Exited` after `Launched`. ``ready`` are the
+    members that are; one that ``leaves`` was asked to stop by somebody who is dead: it is started anew.
+    """
+
+    process: str
+    past: Past
+    pid: int
+    ready: frozenset[str] = frozenset()
+    leaves: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A process does not live, and rightly so; told before `Launched`.
+
+    STOPPED, DONE and FAILED it stays; from BACKOFF it is restarted at once, from WAITING started in its turn.
+    """
+
+    process: str
+    past: Past
+    state: State
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +160,14 @@ class BecameDone:
 
 @dataclass(frozen=True, slots=True)
 class Exited:
-    """The kernel said that the process is dead: its exit code, or minus the signal that killed it."""
+    """The kernel said that the process is dead: its exit code, or minus the signal that killed it.
+
+    None where nobody can tell any more: a process of an earlier parent was another's to reap.
+    """
 
     process: str
     incarnation: int
-    code: int
+    code: int | None
     reason: str = ""
 
 
@@ -150,7 +195,9 @@ class Replanned:
 Command = StartRequested | StopRequested | RestartRequested
 ProcessEvent = Spawned | SpawnFailed | Exited | HungDetected
 ComponentEvent = BecameReady | BecameDone
-Event = Launched | Command | ShutdownRequested | Forced | ProcessEvent | ComponentEvent | Ticked | Replanned
+Inheritance = Adopted | Remembered
+Told = Launched | Inheritance | Command | Replanned | ShutdownRequested | Forced
+Event = Told | ProcessEvent | ComponentEvent | Ticked
 
 
 # ------------------------------------------------------------------ actions: what to do

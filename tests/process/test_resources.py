@@ -3,12 +3,14 @@
 import contextlib
 import os
 import resource
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dolphin_mp import Component, Output
+from dolphin_mp.ipc.folder import FOLDER
 
 FACTS = np.dtype(
     [("nice", "i8"), ("cpus", "i8"), ("files", "i8"), ("data", "i8"), ("cwd", "S200"), ("level", "S20")]
@@ -194,8 +196,7 @@ def test_secrets_show_nowhere(world, watch):
         watcher = watch(client)
         watcher.until(lambda rows: rows["k"]["restarts"] >= 1 and rows["k"]["state"] == "ready")
         world.version(client, "k.out", 8)
-        shown = [world.title(pid) for pid in world.strangers()]
-        shown += [environ_of(pid) for pid in world.strangers()]
+        shown = seen_of(world)
         shown += [world.cli("status", "--json"), world.cli("status"), world.cli("check", "--json")]
         shown += [str(watcher.events), str(client.status())]
         client.shutdown()
@@ -206,6 +207,27 @@ def test_secrets_show_nowhere(world, watch):
     for text in shown:
         assert secret not in text
         assert literal not in text
+
+
+def test_secrets_of_a_system_from_python_show_nowhere(up, world):
+    literal = "swordfish-swordfish"
+    client, watcher = up({"a": (Facts, {"env": {"THEIR_LEVEL": "2", "THEIR_KEY": literal}})})
+    assert world.record(client, "a.facts").value["level"].item() == b"2"
+    os.kill(world.rows(client)["a"]["pid"], signal.SIGKILL)
+    watcher.until_event(event="crash")
+    state = world.folder.parent / "state"
+    shown = [path.read_text(errors="replace") for path in state.rglob("*") if path.is_file()]
+    assert any('"THEIR_KEY": "[redacted]"' in text for text in shown)
+    shown += [*seen_of(world), str(watcher.events), str(client.status())]
+    assert not [text for text in shown if literal in text]
+
+
+def seen_of(world):
+    """Give what others can see of the system's processes, and what lies in its folder and segments."""
+    found = [world.title(pid) for pid in world.strangers()]
+    found += [environ_of(pid) for pid in world.strangers()]
+    paths = [*world.runtime.rglob("*"), *(Path(FOLDER, name) for name in world.segments())]
+    return found + [path.read_text(errors="replace") for path in paths if path.is_file()]
 
 
 def environ_of(pid):

@@ -114,8 +114,8 @@ def bundle(world, watcher, process):
 @pytest.mark.parametrize(("kind", "where"), [("Stuck", "in step"), ("Deaf", "in step"), ("Loop", "in run")])
 def test_a_component_that_hangs_is_restarted_and_leaves_its_stacks(world, launched, kind, where):
     watcher = launched(ob=kind)
-    row = watcher.until(lambda rows: rows["ob"]["restarts"] == 1 and rows["ob"]["state"] == "ready")["ob"]
-    assert row["incarnation"] == 2
+    row = watcher.until(lambda rows: rows["ob"]["restarts"] >= 1 and rows["ob"]["state"] == "ready")["ob"]
+    assert row["incarnation"] == row["restarts"] + 1
     found = bundle(world, watcher, "ob")
     facts = json.loads((found / "crash.json").read_text())
     assert facts["reason"].startswith("hung: step begun ")
@@ -129,7 +129,7 @@ def test_a_stopped_component_is_hung(world, launched):
     watcher = launched(ob="Tick")
     pid = watcher.until_state("ob", "ready")["pid"]
     os.kill(pid, signal.SIGSTOP)
-    row = watcher.until(lambda rows: rows["ob"]["restarts"] == 1 and rows["ob"]["state"] == "ready")["ob"]
+    row = watcher.until(lambda rows: rows["ob"]["restarts"] >= 1 and rows["ob"]["state"] == "ready")["ob"]
     assert row["pid"] != pid
     reason = json.loads((bundle(world, watcher, "ob") / "crash.json").read_text())["reason"]
     assert "(stopped by a signal)" in reason
@@ -147,7 +147,7 @@ def test_mere_idleness_and_long_work_with_beats_are_not_hung(world, launched):
 
 def test_a_segmentation_fault_leaves_a_bundle_with_the_last_records(world, launched):
     watcher = launched(ob="Fall")
-    watcher.until(lambda rows: rows["ob"]["restarts"] == 1 and rows["ob"]["state"] == "ready")
+    watcher.until(lambda rows: rows["ob"]["restarts"] >= 1 and rows["ob"]["state"] == "ready")
     found = bundle(world, watcher, "ob")
     facts = json.loads((found / "crash.json").read_text())
     assert (facts["signal"], facts["reason"]) == ("SIGSEGV", "killed by SIGSEGV")

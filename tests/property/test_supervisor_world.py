@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from dolphin_mp.plan import BackoffPlan, ComponentPlan, InputPlan, OutputPlan, Plan
 from dolphin_mp.supervision.supervisor import (
     Action,
+    Adopted,
     Ask,
     BecameDone,
     BecameReady,
@@ -21,6 +22,7 @@ from dolphin_mp.supervision.supervisor import (
     Forced,
     Kill,
     Launched,
+    Remembered,
     Report,
     RestartRequested,
     Rewire,
@@ -35,11 +37,14 @@ from dolphin_mp.supervision.supervisor import (
     Terminate,
     Ticked,
 )
+from dolphin_mp.supervision.vocabulary import Past
 
 NAMES = ("a", "b", "c", "d", "e", "f")
 DURATIONS = st.sampled_from([0.0, 0.5, 1.0, 3.0, 10.0])
 OVER = {State.STOPPED, State.DONE, State.FAILED}
 ABSENT = {State.WAITING, State.BACKOFF, State.STOPPED, State.FAILED}
+ALIVE = ["starting", "ready", "half", "leaving"]
+LEFT = ["nothing", *ALIVE, "waiting", "backoff", "stopped", "done", "failed"]
 COMMANDS = (StartRequested, StopRequested, RestartRequested)
 
 
@@ -123,8 +128,11 @@ class World(RuleBasedStateMachine):
         until_done=st.sampled_from([False, False, True]),
         random=st.sampled_from([0.0, 0.5, 0.999]),
         launched=st.sampled_from([True, True, True, False]),
+        left=st.one_of(
+            st.just([]), st.lists(st.sampled_from(LEFT), min_size=len(NAMES), max_size=len(NAMES))
+        ),
     )
-    def begin(self, plan: Plan, until_done: bool, random: float, launched: bool) -> None:
+    def begin(self, plan: Plan, until_done: bool, random: float, launched: bool, left: list[str]) -> None:
         self.steps = 0
         self.take(plan)
         self.supervisor = Supervisor(plan, lambda: random, until_done)
@@ -138,13 +146,16 @@ class World(RuleBasedStateMachine):
         self.seen_proven: set[str] = set()  # was seen to be so
         self.words: set[tuple[str, int]] = set()  # who said ready, and as which incarnation
         self.unwanted: set[str] = set()
+        self.veterans: set[str] = set()  # of an earlier parent: to restart they wait for nobody
         self.restarted: dict[str, list[float]] = defaultdict(list)
         self.launched = self.closing = self.finished = False
         self.excused: set[str] = set()
         self.mirror = {
             n: (r.state, r.reason, r.restarts, r.incarnation) for n, r in self.supervisor.rows().items()
         }
-        if launched:
+        for process, what in zip(self.processes, left, strict=False):
+            self.inherit(process, what)
+        if launched or left:
             self.launch()
 
     def take(self, plan: Plan) -> None:
@@ -152,6 +163,28 @@ class World(RuleBasedStateMachine):
         self.order = Order(plan)
         self.processes = sorted(self.order.producers)
         self.members = {p: [c for c in plan.components if c.process == p] for p in self.processes}
+
+    def inherit(self, process: str, what: str) -> None:
+        """Leave a process as an earlier parent may have left it."""
+        names = [member.name for member in self.members[process]]
+        done = frozenset(names if what == "done" else names[:1] if what == "half" else ())
+        past = Past(3, 2, done)
+        never = any(member.max_restarts == 0 for member in self.members[process])
+        if what == "nothing" or (what == "backoff" and never):
+            return
+        self.incarnations[process] = 3
+        if what in ALIVE:
+            ready = frozenset(names) - done if what in {"ready", "half"} else frozenset[str]()
+            self.alive[process] = 3
+            self.veterans.add(process)
+            self.proven |= ready
+            self.words |= {(name, 3) for name in ready}
+            self.tell(Adopted(process, past, 7, ready, leaves=what == "leaving"))
+        else:
+            self.unwanted |= {process} if what == "stopped" else set()
+            self.veterans |= {process} if what == "backoff" else set()
+            self.tell(Remembered(process, past, State(what)))
+        assert not self.in_flight, "an inheritance starts something"
 
     # -------------------------------------------------------------- telling and checking
 
@@ -163,10 +196,13 @@ class World(RuleBasedStateMachine):
         assert not (self.finished and actions), "something happens after the end"
         after = self.supervisor.rows()
         before = self._note_plan(actions, before, after)
-        self._note_failures(before, after)
+        if not isinstance(event, Remembered):  # its failure has had its consequences
+            self._note_failures(before, after)
+        self.proven |= {n for n, row in after.items() if row.state is State.DONE}
         for action in actions:
             self._check(action, event, before)
-        self._check_tally(before, after, actions)
+        if not isinstance(event, Adopted | Remembered):
+            self._check_tally(before, after, actions)
         self.seen_proven |= {n for n, row in after.items() if row.state in {State.READY, State.DONE}}
         assert {n: (r.state, r.reason, r.restarts, r.incarnation) for n, r in after.items()} == self.mirror
         if isinstance(event, Ticked):
@@ -223,7 +259,6 @@ class World(RuleBasedStateMachine):
             )
             if failed and any(m.on_failed == "stop" for m in self.members[process]):
                 self._note_closing(before)
-        self.proven |= {n for n, row in after.items() if row.state is State.DONE}
 
     def _check(self, action: Action, event: Event, before: dict[str, Any]) -> None:
         match action:
@@ -263,7 +298,8 @@ class World(RuleBasedStateMachine):
         if {before[m.name].state for m in self.members[process]} <= OVER:
             assert isinstance(event, StartRequested | RestartRequested), "spawned unasked"
             assert self.order.process_of[event.component] == process, "spawned unasked"
-        assert self.order.waits_for[process] <= self.proven, "started before its producers"
+        waited = self.order.waits_for[process] <= self.proven or process in self.veterans
+        assert waited, "started before its producers"
 
     def _check_patience(self, action: Action, process: str, event: Event) -> None:
         patience = max(m.stop_within_s for m in self.members[process])

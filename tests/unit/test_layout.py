@@ -91,6 +91,26 @@ def test_nothing_but_the_command_imports_the_command() -> None:
     ] == []
 
 
+@pytest.mark.parametrize(
+    ("folder", "known"),
+    [
+        ("logs", "ipc paths"),
+        ("hang", "ipc plan supervision.vocabulary"),
+        ("crashes", "ipc paths plan values envfile supervision hang logs.reader"),
+        ("supervision", "plan"),
+    ],
+)
+def test_each_folder_knows_what_it_needs_and_no_more(folder: str, known: str) -> None:
+    allowed = [f"dolphin_mp.{name}" for name in (folder, *known.split(), "__version__")]
+    assert [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in modules("dolphin_mp")
+        if is_within(dotted(path), f"dolphin_mp.{folder}")
+        for name in imports(path)
+        if is_within(name, "dolphin_mp") and not any(is_within(name, package) for package in allowed)
+    ] == []
+
+
 PURE = ["plan.py", *(f"supervision/{path.name}" for path in (ROOT / "dolphin_mp/supervision").glob("*.py"))]
 
 

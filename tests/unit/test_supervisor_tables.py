@@ -28,6 +28,8 @@ IMPOSSIBLE = {
     "SpawnFailed": frozenset(Phase) - {Phase.SPAWNING, Phase.CANCELLED, Phase.DOOMED},
     "Exited": RESTING | OVER | {Phase.SPAWNING, Phase.CANCELLED, Phase.DOOMED},
     "Ticked": OVER | {Phase.WAITING, Phase.READY, Phase.CANCELLED, Phase.DOOMED, Phase.KILLED},
+    "Adopted": frozenset(Phase) - {Phase.WAITING},
+    "Remembered": frozenset(Phase) - {Phase.WAITING},
     "Admitted": frozenset(Phase) - {Phase.WAITING},
     "ReadersLeft": RESTING,
 }
@@ -48,14 +50,15 @@ def test_the_table_of_a_process_lists_every_pair_that_can_meet_and_none_twice() 
     assert missing == {(phase, name) for name, phases in IMPOSSIBLE.items() for phase in phases}
 
 
-def test_the_table_of_a_system_lists_every_pair_but_a_second_launch() -> None:
+def test_the_table_of_a_system_lists_every_pair_but_a_second_launch_and_what_must_come_before_it() -> None:
     listed = Counter(
         (stage, event) for events, stages, _ in supervisor.ROWS for event in events for stage in stages
     )
     assert set(listed.values()) == {1}
     events = {event for _, event in supervisor.SYSTEM}
     missing = {(s, e) for s in supervisor.Stage for e in events if (s, e) not in supervisor.SYSTEM}
-    assert missing == {(s, supervisor.Launched) for s in supervisor.Stage if s is not supervisor.Stage.NEW}
+    once = (supervisor.Launched, supervisor.Adopted, supervisor.Remembered)
+    assert missing == {(s, e) for e in once for s in supervisor.Stage if s is not supervisor.Stage.NEW}
 
 
 @pytest.mark.parametrize(
