@@ -80,25 +80,27 @@ class Ground:
                 prepared[name] = Segment.prepare(name, header)
                 if name not in self._segments:
                     sweep(name)
+            self._remember(changes)
         except BaseException:
             for segment in prepared.values():
                 segment.close()
             raise
-        self._remember(changes)
         return prepared
 
     def settled(self) -> None:
         """Note that every process runs what the plan says."""
-        remember(self.folder, self._plan)
+        with contextlib.suppress(OSError):  # what is written down says less, and nothing that is wrong
+            remember(self.folder, self._plan)
 
     def _remember(self, changes: Changes) -> None:
-        """Write the plan down without those that are changing: who finds them alive can't know what they run."""
+        """Write the plan down without those that change: who finds them alive can't know what they run."""
         remember(self.folder, self._plan, {*changes.added, *changes.removed, *changes.restarted})
 
     def rewire(self, plan: Plan, changes: Changes, prepared: dict[str, Segment]) -> None:
         """Give up, replace and make channels, and take the rows of who is gone; nobody uses them now."""
         self._plan = plan
-        self._remember(changes)
+        with contextlib.suppress(OSError):
+            self._remember(changes)
         for channel in changes.given_up:
             self._segments.pop(segment_name(plan.name, channel)).close()
         for name, segment in prepared.items():
