@@ -76,7 +76,7 @@ def _reason(state: State, life: Life, blockers: Mapping[str, State]) -> str:
         case State.DONE:
             return life.reason if life.phase is Phase.DONE else ""
         case State.WAITING:
-            return _waits_for(blockers) if blockers else ""
+            return _waits_for(blockers) if blockers else life.reason
         case _:
             return life.reason
 
