@@ -308,7 +308,7 @@ class Orchestrator:
             self._reporter.report(finding)
 
     def _born_ns(self, child: Child) -> int:
-        """Give the birth of an earlier parent's process, CLOCK_BOOTTIME, by its rows; 0 if they don't tell."""
+        """Give the birth of an earlier parent's process, CLOCK_BOOTTIME, by its rows; 0: nobody knows."""
         ticks = max((self._board.read(self._rows[name]).start for name in child.members), default=0)
         return ticks * (1_000_000_000 // os.sysconf("SC_CLK_TCK"))
 
