@@ -291,6 +291,7 @@ class Orchestrator:
     def _bury(self, event: Exited, child: Child) -> None:
         """Handle a death; while its successor is on its way, look at what it has left."""
         died_ns, seen = _core.boottime_ns(), self._seen
+        spawned_ns = child.spawned_ns or self._born_ns(child) or died_ns
         if event.code is None:
             event = self._last_word(event, child)
         self._codes[event.process] = UNSEEN if event.code is None else event.code
@@ -299,12 +300,17 @@ class Orchestrator:
             event,
             [self._parts[name] for name in child.members],
             seen,
-            spawned_ns=child.spawned_ns,
+            spawned_ns=spawned_ns,
             died_ns=died_ns,
             forced=self._forced,
         )
         if finding is not None:
             self._reporter.report(finding)
+
+    def _born_ns(self, child: Child) -> int:
+        """Give the birth of an earlier parent's process, CLOCK_BOOTTIME, by its rows; 0: nobody knows."""
+        ticks = max((self._board.read(self._rows[name]).start for name in child.members), default=0)
+        return ticks * (1_000_000_000 // os.sysconf("SC_CLK_TCK"))
 
     def _last_word(self, event: Exited, child: Child) -> Exited:
         """Take what the components said themselves for how it ended, where the kernel does not tell."""

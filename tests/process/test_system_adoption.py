@@ -648,6 +648,7 @@ def test_ten_that_publish_at_a_kilohertz_notice_nothing(town, client):
 
 
 def test_an_adopted_one_that_hangs_is_found_killed_and_told_of(town, client):
+    began_s = time.clock_gettime(time.CLOCK_BOOTTIME)
     text = configuration("hang", "idle").replace('Hang"', 'Hang"\nhang_after = "300ms"')
     first = town.launch(text)
     first.until(event="settled")
@@ -662,7 +663,10 @@ def test_an_adopted_one_that_hangs_is_found_killed_and_told_of(town, client):
     assert second.until(component="hang", state="ready", incarnation=2)["restarts"] == 1
     told = second.until(event="crash", process="hang")
     bundle = crashes_folder(town.name) / told["id"]
-    assert "hung" in read_facts(bundle)["reason"]
+    facts = read_facts(bundle)
+    assert "hung" in facts["reason"]
+    age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - began_s
+    assert 0 < facts["uptime_s"] < age_s + 0.01  # a clock tick
     assert "in step" in (bundle / "stacks.txt").read_text()
 
 
