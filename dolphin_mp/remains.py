@@ -27,6 +27,7 @@ from dolphin_mp.paths import (
     runtime_folder,
     segment_prefix,
 )
+from dolphin_mp.process.kin import end_kin, mark_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -177,6 +178,7 @@ def end_orphans(system: str, grace_s: float = STOP_WITHIN_S) -> list[Row]:
         for row in reversed(rows):  # rows stand in the order of their start: consumers are asked first
             board.doorbell(row.index).ring()
         end_processes(rows, grace_s)
+        end_kin(_marks(board))
         left = living_rows(board)
         if left:
             who = ", ".join(f"{row.name} (pid {row.pid})" for row in left)
@@ -197,6 +199,12 @@ def end_processes(rows: Iterable[Row], grace_s: float) -> None:
     finally:
         for pidfd in handles:
             os.close(pidfd)
+
+
+def _marks(board: Board) -> list[int]:
+    """Give the marks of all that have been the board's components, dead ones' descendants too."""
+    rows = (board.read(index) for index in range(board.used))
+    return [mark_for(row.pid, row.start) for row in rows if row.pid]
 
 
 def _open_processes(rows: Iterable[Row]) -> dict[int, Row]:

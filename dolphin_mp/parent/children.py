@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from dolphin_mp.exits import exit_code_of, kill_group
 from dolphin_mp.ipc import _core
+from dolphin_mp.parent.burial import Burials
 from dolphin_mp.parent.spares import Spares
 from dolphin_mp.parent.spawner import Line, Spawner, SpawnError
+from dolphin_mp.process.kin import mark_of
 from dolphin_mp.supervision.vocabulary import Exited, Spawned, SpawnFailed
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ class Child:
     reason: str = ""
     spawned_ns: int = 0
     start: int = 0  # of one that is adopted: its start time
+    mark: int = 0
 
 
 class Children:
@@ -71,6 +74,7 @@ class Children:
         self._hear = hear
         self._tell = tell
         self._children: dict[str, Child] = {}
+        self._burials = Burials(poller)
         self._spares = Spares(spawner, poller)
         self._awaited: set[str] = set()  # processes on their way, until one of their components has a word
         self._zygote_fd = -1
@@ -134,7 +138,7 @@ class Children:
 
     def _born(self, child: Child) -> None:
         """A process has its order: from now on its death is news."""
-        child.spawned_ns = _core.boottime_ns()
+        child.spawned_ns, child.mark = _core.boottime_ns(), mark_of(child.pid)
         self._poller.add(child.pidfd, lambda: self._died(child))
         self._handle(Spawned(child.process, child.incarnation, child.pid))
 
@@ -191,7 +195,7 @@ class Children:
             _end_group(child)
 
     def _died(self, child: Child) -> None:
-        """The kernel says that a child is dead: end its group, then reap it, then say so."""
+        """The kernel says that a child is dead: end its group, reap it, end what else it left, then say so."""
         _end_group(child)  # before its pid can be another's
         code: int | None
         try:
@@ -207,6 +211,10 @@ class Children:
         self._hear()
         self._watch.end(child.process)
         self._forget(child)
+        child.pid = 0
+        self._burials.begin(child.mark, lambda: self._gone(child, code))
+
+    def _gone(self, child: Child, code: int | None) -> None:
         del self._children[child.process]
         self._awaited.discard(child.process)
         self._bury(Exited(child.process, child.incarnation, code, child.reason), child)

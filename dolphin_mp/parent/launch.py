@@ -17,6 +17,7 @@ from dolphin_mp.parent.orchestrator import Orchestrator, Surroundings
 from dolphin_mp.parent.spawner import Line, Spawner, SpawnError
 from dolphin_mp.parent.subreaper import become_subreaper, children_of, end_children, end_group
 from dolphin_mp.plan import Plan, plan_from_json
+from dolphin_mp.process.kin import end_kin, mark_of
 from dolphin_mp.supervision.policy import exit_text
 
 if TYPE_CHECKING:
@@ -139,10 +140,11 @@ def _inspect(spawner: Spawner, config: str | None, surroundings: Surroundings) -
 
 def _wait_for_inspector(line: Line) -> tuple[bytes, str]:
     """Give its last word and how it ended; it ends in any case."""
-    pid = None
+    pid, mark = None, 0
     line.socket.settimeout(INSPECTION_LIMIT_S)
     try:
         pid = line.here()
+        mark = mark_of(pid) if pid else 0
         said = line.socket.recv(16) if pid else b""
     except TimeoutError:
         raise LaunchError(
@@ -154,4 +156,5 @@ def _wait_for_inspector(line: Line) -> tuple[bytes, str]:
     finally:
         line.close()
         how = exit_text(end_group(pid)) if pid else "it died at its birth"
+        end_kin({mark})
     return said, how

@@ -152,12 +152,14 @@ def _outlive(parent: int) -> None:
 
 def _park(descriptor: int) -> NoReturn:
     """Wait to be told what to be, and be it."""
+    from dolphin_mp.process.kin import mark_self
     from dolphin_mp.process.lossy import own_descriptors
     from dolphin_mp.process.main import leave
 
     code = 1
     try:
         os.setsid()
+        mark_self()
         _reset()
         _close_all_but({descriptor, *own_descriptors()})
         line = socket.socket(fileno=descriptor)
