@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dolphin_mp.checking.candidate import Candidate, pickle, resolve
+from dolphin_mp.checking.notes import policy_notes
 from dolphin_mp.checking.resources import RESOURCE_KEYS, check_resources, environment_of, resources_plan
 from dolphin_mp.checking.wiring import Trigger, check_inputs, check_order, check_trigger
 from dolphin_mp.loader import run_string
@@ -76,6 +77,7 @@ def check_system(
         source=faults.source,
         sys_path=tuple(sys_path),
         modules=shared_modules(candidates.values(), resources),
+        notes=policy_notes(plans),
     )
 
 

@@ -24,7 +24,7 @@ class Burials:
         self._dying: dict[int, int] = {}
 
     def begin(self, mark: int, over: Callable[[], None]) -> None:
-        """Kill what bears the mark, and what that has begotten; call back, perhaps at once, when none lives."""
+        """Kill what bears the mark, and what that begets; call back, perhaps at once, when none lives."""
         dying = kill_kin({mark})
         if not dying:
             over()

@@ -195,7 +195,7 @@ class Children:
             _end_group(child)
 
     def _died(self, child: Child) -> None:
-        """The kernel says that a child is dead: end its group, reap it, end what else it left, then say so."""
+        """The kernel says that a child is dead: end its group, reap it, end its kin, then say so."""
         _end_group(child)  # before its pid can be another's
         code: int | None
         try:

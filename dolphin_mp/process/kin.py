@@ -49,7 +49,7 @@ def mark_of(pid: int) -> int:
 
 
 def kin_of(marks: Collection[int]) -> list[int]:
-    """Give the pids of all processes with one of the marks, zombies included; 1 us a process of the machine."""
+    """Give the pids of all processes with one of the marks, zombies included; 1 us a process there is."""
     marks = {mark for mark in marks if mark > 0}
     found = []
     for name in os.listdir("/proc") if marks else ():  # noqa: PTH208 - a tenth of the time

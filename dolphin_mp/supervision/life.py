@@ -13,8 +13,8 @@ A phase is finer than the state that people see. The way of a process that lives
 
     KILLED --not dead in time: in the kernel's uninterruptible sleep--> UNKILLABLE
 
-It leaves STARTING, READY, LEAVING, TERMINATED, HUNG, KILLED and UNKILLABLE for BACKOFF, STOPPED, DONE, FAILED or a new
-SPAWNING only when the kernel says that it is dead.
+It leaves STARTING, READY, LEAVING, TERMINATED, HUNG, KILLED and UNKILLABLE for BACKOFF, STOPPED, DONE, FAILED
+or a new SPAWNING only when the kernel says that it is dead.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ class Life:
     ``ready`` holds the members that the current incarnation has reported ready; ``done`` those that have
     ended for good, which outlives incarnations. ``rest_s`` is the last rest before jitter (None: the next
     restart comes at once), ``recent`` the times of automatic restarts inside the window (kept only if there
-    is a limit), ``restarts`` the number of all of them. ``granted`` is a deadline that was put off because the
-    driver came late.
+    is a limit), ``restarts`` the number of all of them. ``granted`` is a deadline that was put off
+    because the driver came late.
     """
 
     unit: Unit

@@ -146,6 +146,7 @@ def test_it_holds_no_stray_descriptors(world):
         for name in ("source", "sink"):
             links = descriptors(world.rows(client)[name]["pid"])
             own = [link for fd, link in links.items() if fd > 2]
+            own = [link for link in own if own.count(link) < 2 or not link.startswith("pipe:")]  # both ends
             runtime = [str(world.runtime / name) for name in ("notify", "logs/", "crash/")]
             allowed = ("/dev/shm/dolphin-mp-", "/proc/", "anon_inode:[", *runtime)
             assert all(link.startswith(allowed) for link in own), links

@@ -87,7 +87,7 @@ class Drive:
 
 
 def test_an_outage_of_hours_ends_by_itself() -> None:
-    """Six hours of failures at setup; the next try comes within the longest rest, and then all is as before."""
+    """Six hours of failures; the next try comes within the longest rest, and then all is as before."""
     backoff = BackoffPlan()
     drive = Drive(component("ob", backoff=backoff))
     while drive.now < 6 * HOUR:
@@ -118,7 +118,7 @@ def test_a_lapse_soon_after_an_outage_rests_as_long_as_before() -> None:
 
 
 def test_the_number_of_restarts_is_bounded_by_the_rests() -> None:
-    """An hour of dying at once: no more than the rests let through, so that the neighbours have the machine."""
+    """An hour of dying at once: the rests let few starts through, and the neighbours have the machine."""
     backoff = BackoffPlan(first_s=0.01, factor=2.0, max_s=30.0, jitter=0.2)
     drive = Drive(component("ob", backoff=backoff), component("idle"))
     drive.up("idle")
