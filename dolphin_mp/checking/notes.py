@@ -26,8 +26,7 @@ def policy_notes(components: Iterable[ComponentPlan]) -> tuple[str, ...]:
             )
         if component.max_restarts is None and (cause := restless(component.backoff)):
             notes.append(
-                f"{place}.backoff: {cause} has it restarted without a rest as often as it dies, at the cost of "
-                "a core"
+                f"{place}.backoff: {cause} has it restarted without a rest each time: that costs a core"
             )
     return tuple(notes)
 

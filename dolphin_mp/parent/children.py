@@ -15,7 +15,7 @@ from dolphin_mp.ipc import _core
 from dolphin_mp.parent.burial import Burials
 from dolphin_mp.parent.spares import Spares
 from dolphin_mp.parent.spawner import Line, Spawner, SpawnError
-from dolphin_mp.process.kin import mark_of
+from dolphin_mp.process.kin import mark_of, may_have_kin
 from dolphin_mp.supervision.vocabulary import Exited, Spawned, SpawnFailed
 
 if TYPE_CHECKING:
@@ -212,7 +212,11 @@ class Children:
         self._watch.end(child.process)
         self._forget(child)
         child.pid = 0
-        self._burials.begin(child.mark, lambda: self._gone(child, code))
+        known = {other.pid for other in self._children.values()}
+        if code != LOST and not may_have_kin(child.mark, known):
+            self._gone(child, code)
+        else:
+            self._burials.begin(child.mark, lambda: self._gone(child, code))
 
     def _gone(self, child: Child, code: int | None) -> None:
         del self._children[child.process]

@@ -51,15 +51,32 @@ def mark_of(pid: int) -> int:
 def kin_of(marks: Collection[int]) -> list[int]:
     """Give the pids of all processes with one of the marks, zombies included; 1 us a process there is."""
     marks = {mark for mark in marks if mark > 0}
-    found = []
-    for name in os.listdir("/proc") if marks else ():  # noqa: PTH208 - a tenth of the time
-        if name.isdigit():
-            try:
-                if resource.prlimit(int(name), RLIMIT_LOCKS)[0] in marks:
-                    found.append(int(name))
-            except (OSError, ValueError):  # gone meanwhile, or another user's
-                continue
-    return found
+    names = os.listdir("/proc") if marks else ()  # noqa: PTH208 - a tenth of the time
+    return [int(name) for name in names if name.isdigit() and _bears(int(name), marks)]
+
+
+def may_have_kin(mark: int, known: Collection[int]) -> bool:
+    """Tell whether a dead child of this process may have left kin: the cheap look.
+
+    Of what a child has left at least one is now this subreaper's own child: proc_pid_task(5), ``children``.
+
+    Args:
+        mark: the child's.
+        known: pids of other children, not to be looked at.
+    """
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:  # noqa: PTH123 - half the time
+            pids = [int(word) for word in file.read().split()]
+    except OSError:  # a kernel without CONFIG_PROC_CHILDREN
+        return True
+    return any(_bears(pid, (mark,)) for pid in pids if pid not in known)
+
+
+def _bears(pid: int, marks: Collection[int]) -> bool:
+    try:
+        return resource.prlimit(pid, RLIMIT_LOCKS)[0] in marks
+    except (OSError, ValueError):  # gone meanwhile, or another user's
+        return False
 
 
 def kill_kin(marks: Collection[int]) -> dict[int, int]:

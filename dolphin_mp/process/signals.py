@@ -72,7 +72,7 @@ class Nudge:
         self._before = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
 
     def wait_until(self, deadline_ns: int) -> bool:
-        """Pass signals on until CLOCK_MONOTONIC has reached the deadline (False) or `end` was called (True)."""
+        """Pass signals on until CLOCK_MONOTONIC reaches the deadline (False) or `end` was called (True)."""
         while True:
             left_ms = math.ceil((deadline_ns - time.monotonic_ns()) / 1e6)
             if not self._poll.poll(max(0, left_ms)):

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 
-
 from dolphin_mp import Component, Output
 
 ROUNDS = 50

@@ -39,9 +39,8 @@ def test_what_can_be_meant_has_no_note(settings):
 
 
 def test_a_limit_out_of_reach_is_noted():
-    assert notes_of(max_restarts=20, within="1m") == [
-        "components.a.max_restarts = 20 is never passed: the back-off lets at most 9 restarts come within 60 s"
-    ]
+    (note,) = notes_of(max_restarts=20, within="1m")
+    assert note.startswith("components.a.max_restarts = 20 is never passed: the back-off lets at most 9 ")
 
 
 @pytest.mark.parametrize(("key", "cause"), [("first", "first = 0"), ("reset_after", "reset_after = 0")])
@@ -63,7 +62,7 @@ def test_a_demo_keeps_its_own_notes():
     limit=st.integers(0, 40),
 )
 def test_the_supervisor_agrees(first, factor, longest, jitter, within, limit):
-    """One that dies at each start, at the least rests that there are, fails if and only if nothing is noted."""
+    """One that dies at each start, the rests as short as can be, fails if and only if nothing is noted."""
     backoff = BackoffPlan(first, factor, longest, jitter, reset_after_s=within)
     part = ComponentPlan("a", "x:X", "a", b"", backoff=backoff, max_restarts=limit, within_s=within)
     supervisor = Supervisor(Plan("t", (part,)), lambda: 0.0)
