@@ -150,7 +150,7 @@ def _start_pulse(
     def run() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # for the main thread alone
         due = time.monotonic_ns() + FIRST_SAMPLE_NS
-        if bell.wait_until(due):
+        if nudge.wait_until(due):
             return
         sampler = Sampler()
         sample = 0.0, 0
