@@ -5,6 +5,7 @@ No record here ages: whatever is called stale is so because nobody writes it any
 
 import os
 import signal
+import time
 
 import pytest
 
@@ -28,7 +29,7 @@ def ticker(last=0):
     return Tick
 
 
-def reader(every_=None, on_=None, stale_after_="1h"):
+def reader(every_=None, on_=None, stale_after_="1h", takes_s=0.0):
     """Tell up to which record it has stepped, and where it was told of a death."""
 
     class Reader(Component):
@@ -41,6 +42,7 @@ def reader(every_=None, on_=None, stale_after_="1h"):
 
         def step(self):
             now = self.tick.latest()
+            time.sleep(takes_s)
             self.steps.publish(version=now.version, epoch=now.epoch)
 
         def on_stale(self):
@@ -107,7 +109,7 @@ def test_it_is_told_once_and_steps_again_when_there_is_something_new(up, world):
 
 
 def test_what_a_producer_left_is_stepped_on_before_its_end_is_told(up, world):
-    client, _ = launch(up, ticker(last=20), reader())
+    client, _ = launch(up, ticker(last=20), reader(takes_s=0.4))  # it ends during a step
     assert int(world.record(client, "reader.stale").value) in {0, 20}
     while int(client.latest("reader.stale").value) < 20:
         world.version(client, "reader.stale", client.channel("reader.stale").version)
