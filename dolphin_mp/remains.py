@@ -124,6 +124,8 @@ def remove_remains(prefix: str) -> Remains:
     """
     board = _take_over(prefix)
     try:
+        if board is not None:
+            end_descendants(board)
         found = remains_of(prefix)
         removed = [name for name in found.segments if name != prefix + _BOARD and sweep(name)]
         if board is not None:
@@ -178,7 +180,7 @@ def end_orphans(system: str, grace_s: float = STOP_WITHIN_S) -> list[Row]:
         for row in reversed(rows):  # rows stand in the order of their start: consumers are asked first
             board.doorbell(row.index).ring()
         end_processes(rows, grace_s)
-        end_kin(_marks(board))
+        end_descendants(board)
         left = living_rows(board)
         if left:
             who = ", ".join(f"{row.name} (pid {row.pid})" for row in left)
@@ -201,10 +203,11 @@ def end_processes(rows: Iterable[Row], grace_s: float) -> None:
             os.close(pidfd)
 
 
-def _marks(board: Board) -> list[int]:
-    """Give the marks of all that have been the board's components, dead ones' descendants too."""
-    rows = (board.read(index) for index in range(board.used))
-    return [mark_for(row.pid, row.start) for row in rows if row.pid]
+def end_descendants(board: Board) -> None:
+    """End what the board's dead components have left, wherever it went."""
+    rows = [board.read(index) for index in range(board.used)]
+    living = {row.pid for row in rows if row.alive}  # of whose members some may be done
+    end_kin({mark_for(row.pid, row.start) for row in rows if row.pid and row.pid not in living})
 
 
 def _open_processes(rows: Iterable[Row]) -> dict[int, Row]:

@@ -98,6 +98,7 @@ class Children:
 
     def adopt(self, child: Child, members: Sequence[ComponentPlan]) -> None:
         """Watch a living process of an earlier parent."""
+        child.mark = mark_of(child.pid)
         self._children[child.process] = child
         self._poller.add(child.pidfd, lambda: self._died(child))
         with contextlib.suppress(OSError):  # no descriptor for a timer: its death is told all the same
@@ -213,7 +214,7 @@ class Children:
         self._forget(child)
         child.pid = 0
         known = {other.pid for other in self._children.values()}
-        if code != LOST and not may_have_kin(child.mark, known):
+        if not child.start and not may_have_kin(child.mark, known):
             self._gone(child, code)
         else:
             self._burials.begin(child.mark, lambda: self._gone(child, code))

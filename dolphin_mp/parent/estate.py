@@ -18,7 +18,7 @@ from dolphin_mp.ipc.board import pack_parent
 from dolphin_mp.ipc.holders import holder_of
 from dolphin_mp.parent.errors import LaunchError, RunningError
 from dolphin_mp.parent.plan_file import recall, sealed
-from dolphin_mp.remains import STOP_WITHIN_S, end_processes
+from dolphin_mp.remains import STOP_WITHIN_S, end_descendants, end_processes
 from dolphin_mp.supervision.flow import members_of
 from dolphin_mp.supervision.inheritance import Trace, differing, legacy_of, turns, was_stopped
 
@@ -80,6 +80,7 @@ def end_unfit(board: Board, plan: Plan, folder: str) -> bool:
     for row in rows_of(board):
         if row.name in changed and not row.alive:
             _begin_anew(board, row)
+    end_descendants(board)
     left = [row for row in rows_of(board) if row.alive]
     stuck = [f"{row.name} (pid {row.pid})" for row in left if row.name in unfit]
     if stuck:

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from dolphin_mp import Component, Output, System
+from dolphin_mp import Client, Component, Output, System
 from dolphin_mp.process.kin import kin_of, mark_of
 
 PIDS = 8
@@ -129,8 +129,6 @@ def test_it_is_so_without_a_parent_too(world):
     """Those tied to their parent end theirs by themselves; the others' are ended by `shutdown`."""
     for orphan in ("stop", "run"):
         System(world.name, {"begetter": Begetter}, orphan=orphan).launch(detach=True).close()
-        from dolphin_mp import Client
-
         with Client(world.name) as client:
             pids = begotten(world, client)
             parent = client.status()["pid"]
@@ -147,6 +145,42 @@ def test_it_is_so_without_a_parent_too(world):
         if orphan == "stop":
             world.wait_gone(own)
             world.cli("shutdown", "--system", world.name)
+
+
+@pytest.mark.parametrize("how", ["launch", "clean"])
+def test_what_a_system_that_was_killed_whole_has_begotten_ends_with_the_next(world, how):
+    System(world.name, {"begetter": Begetter, "tick": Begetter}, orphan="run").launch(detach=True).close()
+    with Client(world.name) as client:
+        pids = begotten(world, client)
+        parent = client.status()["pid"]
+        everyone = [row["pid"] for row in client.status()["components"]]
+        os.kill(parent, signal.SIGKILL)
+        world.wait_gone(parent)
+        for pid in everyone:
+            os.kill(pid, signal.SIGKILL)
+            world.wait_gone(pid)
+    assert alive(pids) == pids
+    if how == "clean":
+        world.cli("clean")
+    else:
+        System(world.name, {"begetter": Begetter}).launch().close()
+    for pid in pids:
+        world.wait_gone(pid)
+
+
+def test_an_adopted_one_takes_its_own_along_too(world):
+    System(world.name, {"begetter": Begetter}, orphan="run").launch(detach=True).close()
+    with Client(world.name) as client:
+        pids = begotten(world, client)
+        parent, own = client.status()["pid"], client.status()["components"][0]["pid"]
+        os.kill(parent, signal.SIGKILL)
+        world.wait_gone(parent)
+    with System(world.name, {"begetter": Begetter}, orphan="run").launch() as again:
+        assert world.rows(again)["begetter"]["pid"] == own
+        assert alive(pids) == pids
+        again.stop("begetter")
+        for pid in pids:
+            world.wait_gone(pid)
 
 
 def test_what_a_module_begets_at_its_import_ends_with_the_inspection(world):
