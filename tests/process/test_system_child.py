@@ -240,7 +240,7 @@ def test_an_idle_parent_does_not_wake(up, world):
 
     client, _ = up({"busy": Busy, "idle": teller()})
     parent = client.status()["pid"]
-    world.version(client, "busy.out", 20)
+    world.version(client, "busy.out", 200)  # until then spares are parked
     before = wake_ups(parent)
     world.version(client, "busy.out", client.channel("busy.out").version + 400)
     assert wake_ups(parent) - before <= 1
