@@ -74,9 +74,9 @@ def end_unfit(board: Board, plan: Plan, folder: str) -> bool:
         raise RunningError(f"components of {plan.name!r} run on their own: {who}; end them first")
     old = recall(folder)
     known = old.plan if old.plan is not None and old.version == __version__ else None
-    unfit = _unfit(alive, known, plan)
+    changed = differing(known, sealed(plan)) if known is not None else frozenset[str]()
+    unfit = list(alive) if known is None or known.orphan == "stop" else _unfit(alive, changed, plan)
     _end(board, [[alive[name] for name in turn] for turn in _in_order(unfit, known)], known)
-    changed = differing(known, sealed(plan)) if known is not None else frozenset()
     for row in rows_of(board):
         if row.name in changed and not row.alive:
             _begin_anew(board, row)
@@ -87,11 +87,8 @@ def end_unfit(board: Board, plan: Plan, folder: str) -> bool:
     return bool(left)
 
 
-def _unfit(alive: dict[str, Row], known: Plan | None, plan: Plan) -> list[str]:
+def _unfit(alive: dict[str, Row], changed: frozenset[str], plan: Plan) -> list[str]:
     """Give who can't stay, in the order of the rows; those of one process share its fate."""
-    if known is None or known.orphan == "stop":
-        return list(alive)
-    changed = differing(known, sealed(plan))
     pids: dict[str, set[int]] = {}
     for component in plan.components:
         if component.name in alive:

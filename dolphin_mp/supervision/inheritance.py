@@ -17,7 +17,7 @@ from dolphin_mp.supervision.vocabulary import ON_REQUEST, Adopted, Exited, Past,
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from dolphin_mp.plan import OutputPlan, Plan
+    from dolphin_mp.plan import Plan
 
 TERMINATED = 143  # what a component that SIGTERM ends leaves with
 _GOING = frozenset({"stopping", "stopped", "failed"})
@@ -157,19 +157,22 @@ def differing(old: Plan, new: Plan) -> frozenset[str]:
         return frozenset(component.name for component in old.components)
     names = [f.name for f in fields(ComponentPlan) if f.name not in _POLICY]
     gone = {c.name for c in old.components if c.name not in after or _differ(c, after[c.name], names)}
-    kept = {o for c in new.components for o in map(_layout, c.outputs)}
-    replaced = {o.channel for c in old.components for o in c.outputs if _layout(o) not in kept}
+    outputs = {o.channel: o for c in new.components for o in c.outputs}
+    replaced = {
+        o.channel
+        for c in old.components
+        for o in c.outputs
+        if o.channel not in outputs or _plain(o) != _plain(outputs[o.channel])
+    }
     return frozenset(
         c.name for c in old.components if c.name in gone or any(i.channel in replaced for i in c.inputs)
     )
 
 
 def _differ(old: object, new: object, names: Iterable[str]) -> bool:
+    if old == new:
+        return False
     return any(_plain(getattr(old, name)) != _plain(getattr(new, name)) for name in names)
-
-
-def _layout(output: OutputPlan) -> str:
-    return repr(_plain(output))
 
 
 def _plain(value: object) -> object:
