@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING
 
 from dolphin_mp.plan import ComponentPlan
-from dolphin_mp.supervision.flow import Ebb, flow_of
+from dolphin_mp.supervision.flow import Ebb, flow_of, members_of
 from dolphin_mp.supervision.vocabulary import ON_REQUEST, Adopted, Exited, Past, Remembered, State
 
 if TYPE_CHECKING:
@@ -149,8 +149,8 @@ _POLICY = frozenset(
 def differing(old: Plan, new: Plan) -> frozenset[str]:
     """Give the components of the old plan that the new one leaves out or has run otherwise.
 
-    With them who reads a channel that is replaced, and all if processes are to see their parent's death in
-    another way.
+    With them who reads a channel that is replaced or shares a process with others than before, and all if
+    processes are to see their parent's death in another way.
     """
     after = {component.name: component for component in new.components}
     if old.orphan != new.orphan:
@@ -164,9 +164,19 @@ def differing(old: Plan, new: Plan) -> frozenset[str]:
         for o in c.outputs
         if o.channel not in outputs or _plain(o) != _plain(outputs[o.channel])
     }
+    companions = _companions(new)
     return frozenset(
-        c.name for c in old.components if c.name in gone or any(i.channel in replaced for i in c.inputs)
+        c.name
+        for process, members in members_of(old).items()
+        for c in members
+        if c.name in gone
+        or any(i.channel in replaced for i in c.inputs)
+        or companions.get(process) != {m.name for m in members}
     )
+
+
+def _companions(plan: Plan) -> dict[str, set[str]]:
+    return {process: {m.name for m in members} for process, members in members_of(plan).items()}
 
 
 def _differ(old: object, new: object, names: Iterable[str]) -> bool:

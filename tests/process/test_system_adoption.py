@@ -10,12 +10,14 @@ import struct
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from dolphin_mp import Client
 from dolphin_mp.crashes.shelf import crashes_folder, read_facts
 from dolphin_mp.ipc import Board
+from dolphin_mp.ipc.folder import FOLDER
 from dolphin_mp.logs.files import files_folder
 from dolphin_mp.logs.reader import Follower
 from dolphin_mp.parent.spawner import Line, Spawner
@@ -397,6 +399,7 @@ def test_one_that_was_asked_of_the_zygote_is_never_born(town, client):
     second.until(component="idle2", state="ready")
     for pid in zygotes:
         os.kill(pid, signal.SIGCONT)
+    for pid in zygotes:
         town.wait_gone(pid)
     row = town.rows(client())["idle2"]
     assert (row["incarnation"], row["restarts"]) == (3, 0)
@@ -539,7 +542,22 @@ def test_a_channel_of_another_layout_is_replaced_and_its_readers_are_restarted(t
     assert client().channel("tick.out").keep == 2048
 
 
-@pytest.mark.parametrize("damage", ["version", "missing", "garbage"])
+def test_one_that_was_changing_when_its_parent_died_is_started_anew(town, client):
+    town.launch(configuration("tick", "idle")).until(event="settled")
+    before = pids_of(client())
+    town.parents[0].kill()
+    # as `remember` writes it while tick is changed
+    file = town.runtime / "plan.json"
+    data = json.loads(file.read_text())
+    data["plan"]["components"] = [c for c in data["plan"]["components"] if c["name"] != "tick"]
+    file.write_text(json.dumps(data))
+    town.launch().until(event="settled")
+    after = town.rows(client())
+    assert (after["tick"]["state"], after["tick"]["incarnation"]) == ("ready", 2)
+    assert after["idle"]["pid"] == before["idle"]
+
+
+@pytest.mark.parametrize("damage", ["version", "missing", "layout"])
 def test_what_another_version_has_started_is_ended_in_order_and_started_anew(town, client, damage):
     town.launch(configuration("tick", "follow")).until(event="settled")
     before = pids_of(client())
@@ -551,7 +569,9 @@ def test_what_another_version_has_started_is_ended_in_order_and_started_anew(tow
     elif damage == "missing":
         plan.unlink()
     else:
-        plan.write_text("{")
+        with Path(FOLDER, board_name(town.name)).open("r+b") as board:
+            board.seek(8)
+            board.write(struct.pack("<I", 99))
     town.launch().until(event="settled")
     for pid in before.values():
         town.wait_gone(pid)

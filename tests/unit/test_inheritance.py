@@ -188,6 +188,17 @@ def test_who_reads_a_channel_that_is_replaced_can_not_stay_either() -> None:
     assert differing(old, plan(wide, *old.components[1:])) == {"ob", "edge"}
 
 
+def test_who_gets_or_loses_company_in_its_process_starts_anew_with_it() -> None:
+    alone, pair = (
+        component("ob"),
+        (replace(component("ob"), process="p"), replace(component("mc"), process="p")),
+    )
+    assert differing(plan(*pair), plan(*pair)) == frozenset()
+    assert differing(plan(pair[0]), plan(*pair)) == {"ob"}
+    assert differing(plan(*pair), plan(pair[0])) == {"ob", "mc"}
+    assert differing(plan(*pair), plan(alone, pair[1])) == {"ob", "mc"}
+
+
 def test_readers_go_before_whom_they_read_from() -> None:
     system = plan(component("a"), component("b", "a"), component("c", "b"), component("d"))
     order = [turn for turn in turns(system, frozenset({"a", "c", "d"})) if turn]
