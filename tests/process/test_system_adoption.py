@@ -76,6 +76,12 @@ PARTS = """
         def step(self):
             self.out.publish(int(self.inn.latest().value))
 
+    class Vast(Component):
+        every = "1h"
+        out = Output("u1", shape=(1 << 44,))
+        def step(self):
+            pass
+
     class Idle(Component):
         every = "1h"
         def step(self):
@@ -202,7 +208,8 @@ def pids_of(client):
 
 
 def test_the_living_are_taken_over_as_they_are(town, client):
-    first = town.launch(configuration("tick", "follow", "idle"))
+    pair = "".join(f'\n[components.{name}]\nrun = "parts:Idle"\nprocess = "pair"' for name in ("one", "two"))
+    first = town.launch(configuration("tick", "follow", "idle") + pair)
     first.until(event="settled")
     one = client()
     before = town.rows(one)
@@ -211,7 +218,7 @@ def test_the_living_are_taken_over_as_they_are(town, client):
     first.kill()
     second = town.launch()
     adopted = second.until(event="adopted")
-    assert set(adopted["components"]) == {"tick", "follow", "idle"}
+    assert set(adopted["components"]) == set(before) == {"tick", "follow", "idle", "one", "two"}
     second.until(event="settled")
     two = client()
     status = two.status()
@@ -525,6 +532,19 @@ def test_only_what_changed_is_restarted(town, client):
     assert processes(town, "idle") == []
     records = client().channel("tick.out").history(2)
     assert records[1].value - records[0].value == 1000000
+
+
+def test_a_launch_that_comes_to_nothing_leaves_the_living_alone(town, client):
+    text = configuration("tick", "idle")
+    town.launch(text).until(event="settled")
+    before = pids_of(client())
+    town.parents[0].kill()
+    refused = town.launch(text + '\n[components.vast]\nrun = "parts:Vast"')
+    assert town.finish(refused.process) == 1
+    assert "vast" in refused.process.err.read_text()
+    town.version(client(), "tick.out", client().channel("tick.out").version + 20)
+    town.launch(text).until(event="adopted")
+    assert pids_of(client()) == before
 
 
 def test_a_channel_of_another_layout_is_replaced_and_its_readers_are_restarted(town, client):
