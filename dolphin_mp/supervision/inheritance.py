@@ -45,8 +45,8 @@ class Trace:
 
     @property
     def is_done(self) -> bool:
-        """Whether it has ended for good."""
-        return self.state == "done" or self.phase == "done"
+        """Whether it has ended for good, and nobody has wanted it up again since."""
+        return self.state == "done" or (self.phase == "done" and self.state != "waiting")
 
     @property
     def should_live(self) -> bool:

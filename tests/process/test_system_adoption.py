@@ -492,15 +492,16 @@ def test_a_parent_that_is_killed_while_it_takes_over_is_followed_by_the_next(tow
 
 
 def test_a_parent_that_is_killed_while_it_ends_the_unfit_is_followed_by_the_next(town, client):
-    town.launch(configuration("slow", "idle")).until(event="settled")
+    text = configuration("idle", "slow") + '\nrestart = "never"'
+    town.launch(text).until(event="settled")
     before = pids_of(client())
     town.parents[0].kill()
-    changed = configuration("idle", "slow") + '\nevery = "2h"\nrestart = "never"'
-    second = town.launch(changed)
+    second = town.launch(text + '\nevery = "2h"')
     town.wait_for_path(town.folder / "closing")
     second.kill()
     (town.folder / "close").touch()
-    third = town.launch(changed)
+    town.wait_gone(before["slow"])
+    third = town.launch(text)  # by that it ran; that it was asked to end says nothing about it
     third.until(event="settled")
     after = town.rows(client())
     assert (after["slow"]["state"], after["slow"]["incarnation"]) == ("ready", 2)
@@ -512,17 +513,21 @@ def test_a_parent_that_is_killed_while_it_ends_the_unfit_is_followed_by_the_next
 
 
 def test_only_what_changed_is_restarted(town, client):
-    text = configuration("tick", "follow", "idle", "idle2")
-    town.launch(text).until(event="settled")
+    text = configuration("tick", "follow", "idle", "finish", "idle2")
+    first = town.launch(text)
+    first.until(component="finish", state="done")
+    first.until(event="settled")
     before = pids_of(client())
     town.parents[0].kill()
     changed = text.replace('"parts:Tick"', '"parts:Tick"\noptions = { step = 1000000 }')
     changed += "\nmax_restarts = 3"
+    changed = changed.replace('"parts:Finish"', '"parts:Finish"\nevery = "5ms"')
     second = town.launch(changed.replace("components.idle]", "components.other]"))
+    second.until(component="finish", state="done", incarnation=2)
     second.until(event="settled")
     after = town.rows(client())
-    assert set(after) == {"tick", "follow", "other", "idle2"}
-    assert {row["state"] for row in after.values()} == {"ready"}
+    assert set(after) == {"tick", "follow", "other", "finish", "idle2"}
+    assert {row["state"] for name, row in after.items() if name != "finish"} == {"ready"}
     assert {name: after[name]["pid"] for name in ("follow", "idle2")} == {
         name: before[name] for name in ("follow", "idle2")
     }
@@ -603,9 +608,10 @@ def test_what_another_version_has_started_is_ended_in_order_and_started_anew(tow
 
 
 def test_one_whose_row_names_another_is_found_by_its_lock_ended_and_started_anew(town, client):
-    town.launch(configuration("tick", "idle")).until(event="settled")
+    town.launch(configuration("tick", "idle") + '\nstop_within = "1s"').until(event="settled")
     before = pids_of(client())
     town.parents[0].kill()
+    os.kill(before["idle"], signal.SIGSTOP)  # to ask it is not enough
     board = Board.attach(board_name(town.name))
     at = board._at(board.find("idle"))
     board._memory[at : at + 16] = struct.pack("<IIQ", os.getpid(), os.getpid(), 1)

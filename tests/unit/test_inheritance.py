@@ -74,6 +74,7 @@ def test_of_several_in_one_process_those_that_are_done_stay_so() -> None:
         (trace("failed", "failed", reason="exit 78"), State.FAILED),
         (trace("backoff", "failed", reason="exit 1"), State.BACKOFF),
         (trace("waiting"), State.WAITING),
+        (trace("waiting", "done"), State.WAITING),
         (trace("done"), State.DONE),
         (trace("ready", "done"), State.DONE),
         (trace("starting"), State.WAITING),
