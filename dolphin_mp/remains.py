@@ -13,7 +13,7 @@ import select
 import shutil
 import signal
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from dolphin_mp.exits import kill_group
 from dolphin_mp.ipc import Board, ChannelError, SegmentExistsError, lock
@@ -190,10 +190,31 @@ def end_orphans(system: str, grace_s: float = STOP_WITHIN_S) -> list[Row]:
         board.close()
 
 
-def end_processes(rows: Iterable[Row], grace_s: float) -> None:
-    """End the processes of rows, who were asked to stop just now; then what is left of their groups."""
+class Named(Protocol):
+    """Who is meant by a pid: the process of that start time, and its group."""
+
+    @property
+    def pid(self) -> int: ...  # noqa: D102
+
+    @property
+    def group(self) -> int: ...  # noqa: D102
+
+    @property
+    def start(self) -> int: ...  # noqa: D102
+
+
+def end_processes(rows: Iterable[Named], grace_s: float, *, asked: bool = True) -> None:
+    """End processes, and what is left of their groups then.
+
+    Args:
+        rows: who they are.
+        grace_s: after half of it they get SIGTERM, after all of it SIGKILL.
+        asked: they were asked to stop just now; else a first SIGTERM asks them.
+    """
     handles = _open_processes(rows)
     try:
+        if not asked:
+            _terminate(handles)
         _end(handles, grace_s)
         for pidfd, row in handles.items():
             if row.group == row.pid:
@@ -210,9 +231,9 @@ def end_descendants(board: Board) -> None:
     end_kin({mark_for(row.pid, row.start) for row in rows if row.pid and row.pid not in living})
 
 
-def _open_processes(rows: Iterable[Row]) -> dict[int, Row]:
+def _open_processes(rows: Iterable[Named]) -> dict[int, Named]:
     """Give a descriptor of each process that is the one its row names."""
-    handles: dict[int, Row] = {}
+    handles: dict[int, Named] = {}
     for pid, row in {row.pid: row for row in rows}.items():
         try:
             pidfd = os.pidfd_open(pid)
@@ -225,12 +246,16 @@ def _open_processes(rows: Iterable[Row]) -> dict[int, Row]:
     return handles
 
 
-def _end(handles: dict[int, Row], grace_s: float) -> None:
-    left = _wait_for_deaths(set(handles), grace_s / 2)
-    for pidfd in left:
+def _terminate(pidfds: Iterable[int]) -> None:
+    for pidfd in pidfds:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(pidfd, signal.SIGTERM)
             signal.pidfd_send_signal(pidfd, signal.SIGCONT)
+
+
+def _end(handles: Iterable[int], grace_s: float) -> None:
+    left = _wait_for_deaths(set(handles), grace_s / 2)
+    _terminate(left)
     left = _wait_for_deaths(left, grace_s / 2)
     for pidfd in left:
         with contextlib.suppress(ProcessLookupError):
