@@ -20,7 +20,10 @@ import signal
 import socket
 import struct
 import sys
-from typing import Any, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+
+if TYPE_CHECKING:
+    from dolphin_mp.ipc import Board
 
 MAX_ORDER = 1 << 18
 MAX_TOLD = 1 << 16
@@ -190,10 +193,14 @@ def _is_told(line: socket.socket) -> bool:
 
 def _rehearse() -> None:
     """Be a spare: do before anybody waits for it what can be done before."""
-    from dolphin_mp.process.main import become
     from dolphin_mp.process.rehearsal import rehearse
 
-    rehearse(_system, become)
+    try:
+        rehearse(_system, _carry_out)
+    except Exception:  # noqa: BLE001 - it is only slower then
+        import traceback
+
+        traceback.print_exc()
     _reset_signals()
 
 
@@ -214,13 +221,17 @@ def _obey(order: bytes, descriptors: list[int], line: socket.socket) -> int:
     if not content:  # it was too long for a datagram
         with open(descriptors.pop(0), "rb") as file:  # noqa: PTH123 - a descriptor
             content = file.read()
+    line.close()
+    return _carry_out(content, descriptors[0] if descriptors else -1)
+
+
+def _carry_out(content: bytes, timer: int, board: Board | None = None) -> int:
     from dolphin_mp.process.assignment import Assignment
     from dolphin_mp.process.main import become
 
-    line.close()
     assignment = Assignment.from_data(json.loads(content))
     _surround(assignment.environment, assignment.cwd, assignment.open_files)
-    return become(assignment, descriptors[0] if descriptors else -1)
+    return become(assignment, timer, board)
 
 
 def _inspect(data: dict[str, Any], file: BinaryIO, line: socket.socket) -> None:
