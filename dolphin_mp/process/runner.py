@@ -63,10 +63,11 @@ class Runner:
         notifier: Notifier,
         last_words: LastWords,
         launched_ns: int = 0,
+        row: int = -1,
     ) -> None:
         self.plan = plan
         self.exit_code = 0
-        self.row = board.add(plan.name)
+        self.row = board.add(plan.name, row)
         self.bell = board.doorbell(self.row)
         self._system = system
         self._board = board
