@@ -86,8 +86,7 @@ def _own_surroundings() -> Iterator[None]:
         sys.stdout, sys.stderr = streams
         sys.excepthook, threading.excepthook = hooks
         for fd in _descriptors() - before:
-            with contextlib.suppress(OSError):  # that of the list itself
-                os.close(fd)
+            os.close(fd)
 
 
 def _remove(folder: str) -> None:
@@ -99,7 +98,16 @@ def _remove(folder: str) -> None:
 
 
 def _descriptors() -> set[int]:
-    return {int(name) for name in os.listdir("/proc/self/fd")}  # noqa: PTH208
+    found = {int(name) for name in os.listdir("/proc/self/fd")}  # noqa: PTH208
+    return {fd for fd in found if _is_open(fd)}  # not that of the list itself
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
 
 
 def _assignment(system: str, folder: str) -> Assignment:
