@@ -17,8 +17,7 @@ class Assignment:
     open_files (the soft limit to go back to); environment; cwd; members (what runs in it, a thread each if
     several); notify (the path of the parent's FIFO); logs (the folder of the pipes for what is said, empty
     where there are none); launched_ns (when that parent took the board: one that was followed by another is
-    not obeyed any more; 0 for none); rows (of the members on the board,
-    where they are known).
+    not obeyed any more; 0 for none); rows (of the members on the board, where they are known).
     """
 
     system: str

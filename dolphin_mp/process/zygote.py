@@ -194,11 +194,16 @@ def _is_told(line: socket.socket) -> bool:
 
 def _rehearse() -> None:
     """Be a spare: do before anybody waits for it what can be done before."""
+    from setproctitle import setproctitle
+
     from dolphin_mp.process.rehearsal import rehearse
 
+    setproctitle(f"spare [dolphin-mp {_system}]")
     try:
         rehearse(_system, _carry_out)
-    except Exception:  # noqa: BLE001 - it is only slower then
+    except OSError:  # no room for the files, say: it is only slower then
+        pass
+    except Exception:  # noqa: BLE001 - a bug of ours, which is only slower too
         import traceback
 
         traceback.print_exc()
