@@ -86,13 +86,15 @@ def shared_modules(
 ) -> tuple[str, ...]:
     """Give the modules that may be imported once for all processes.
 
-    Not those of a component with surroundings of its own, which its module may see when it is imported.
+    Not those of a component that says so, nor of one with surroundings of its own, which its module may see
+    when it is imported.
     """
     modules: dict[str, None] = {}
     apart = set()
     for candidate in candidates:
         modules |= dict.fromkeys(candidate.modules)
-        if candidate.component_class and resources[candidate.process].shapes_imports:
+        is_apart = not candidate.settings.preload or resources[candidate.process].shapes_imports
+        if candidate.component_class and is_apart:
             apart.add(candidate.component_class.__module__)
     return tuple(module for module in modules if module not in apart)
 

@@ -75,8 +75,9 @@ class Children:
         self._tell = tell
         self._children: dict[str, Child] = {}
         self._burials = Burials(poller)
-        self._spares = Spares(spawner, poller)
+        self._spares = Spares(spawner, poller, self._parked)
         self._awaited: set[str] = set()  # processes on their way, until one of their components has a word
+        self._is_proven = False  # whether a process has come of the present zygote
         self._zygote_fd = -1
         self.watch_zygote()
 
@@ -156,6 +157,11 @@ class Children:
             self._awaited.discard(process)
             self._refill()
 
+    def _parked(self) -> None:
+        self._is_proven = True
+        if self._spares.is_full:
+            self._tell({"event": "spares", "parked": len(self._spares)})
+
     def _refill(self) -> None:
         """Park spares for those taken, now that a fork takes no core from a process on its way."""
         if not self._awaited:
@@ -167,6 +173,7 @@ class Children:
         if child.line is None:
             return
         pid = child.line.here()
+        self._is_proven |= pid is not None
         self._forget_line(child)
         if pid is None:
             self._not_born(child, "it died at its birth")
@@ -290,16 +297,24 @@ class Children:
             self._poller.want_room(fd, wanted=self._spawner.flush())
 
     def _zygote_spoke(self) -> None:
-        if self._spawner.read():  # it takes orders again, or has imported modules that the spares lack
-            self._refill()
-        else:
+        word = self._spawner.read()
+        if not word:
             self._zygote_died()
+            return
+        if word == b"loaded":
+            self._tell({"event": "zygote", "pid": self._spawner.pid, "reason": ""})
+        self._refill()  # those that lack what it has loaded are replaced
 
     def _zygote_died(self) -> None:
         self._poller.remove(self._zygote_fd)
         self._zygote_fd = -1
         self._spawner.lost()
-        self._tell({"event": "zygote", "reason": "the zygote died; the next start brings another"})
+        self._tell({"event": "zygote", "pid": 0, "reason": "the zygote died; another comes"})
+        if self._is_proven:  # else it may die of what the next one would die of: that waits for a start
+            self._is_proven = False
+            with contextlib.suppress(SpawnError):
+                self._spawner.start()
+            self.watch_zygote()
 
 
 def _end_group(child: Child) -> None:

@@ -6,6 +6,7 @@ import _thread
 import atexit
 import contextlib
 import faulthandler
+import itertools
 import logging
 import os
 import signal
@@ -56,6 +57,7 @@ def become(assignment: Assignment, timer: int = -1, board: Board | None = None) 
     try:
         board.share()
         notifier = Notifier(assignment.notify)
+        rows = assignment.rows or itertools.repeat(-1)
         runners = [
             Runner(
                 member,
@@ -65,8 +67,9 @@ def become(assignment: Assignment, timer: int = -1, board: Board | None = None) 
                 notifier,
                 last_words,
                 assignment.launched_ns,
+                row,
             )
-            for member in assignment.members
+            for member, row in zip(assignment.members, rows, strict=False)
         ]
         for runner in runners:
             runner.timer = timer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import signal
@@ -30,6 +29,7 @@ from dolphin_mp.process.required import Required
 from dolphin_mp.process.rhythm import Never, rhythm_of
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from dolphin_mp.component import Component
@@ -62,10 +62,11 @@ class Runner:
         notifier: Notifier,
         last_words: LastWords,
         launched_ns: int = 0,
+        row: int = -1,
     ) -> None:
         self.plan = plan
         self.exit_code = 0
-        self.row = board.add(plan.name)
+        self.row = board.add(plan.name, row)
         self.bell = board.doorbell(self.row)
         self._system = system
         self._board = board
@@ -155,6 +156,8 @@ class Runner:
                 self._loop(component)
             else:
                 self._counts_publishes = True
+                import asyncio  # 6 MB of pages, which each fork and each death of the others would pay for
+
                 asyncio.run(self._run_async(run))
         finally:
             self._report("stopping")
@@ -259,6 +262,8 @@ class Runner:
         words[0] += 1
 
     async def _run_async(self, run: Callable[[], Any]) -> None:
+        import asyncio
+
         loop = self._event_loop = asyncio.get_running_loop()
         task = asyncio.ensure_future(run())
 

@@ -186,10 +186,10 @@ class TestZygote:
         rows = world.rows(client)
         first = self.zygote(world)
         os.kill(first, signal.SIGKILL)
-        watcher.until_event(event="zygote")
+        watcher.until_event(event="zygote", pid=0)
         assert world.rows(client)["a"]["pid"] == rows["a"]["pid"]
         assert client.restart("a")["state"] == "ready"
-        assert self.zygote(world) != first
+        assert watcher.until_event(event="zygote")["pid"] == self.zygote(world) != first
         os.kill(world.rows(client)["b"]["pid"], signal.SIGKILL)
         watcher.until(lambda rows: rows["b"]["restarts"] == 1 and rows["b"]["state"] == "ready")
 
@@ -240,10 +240,12 @@ def test_an_idle_parent_does_not_wake(up, world):
 
     client, _ = up({"busy": Busy, "idle": teller()})
     parent = client.status()["pid"]
-    world.version(client, "busy.out", 200)  # until then spares are parked
-    before = wake_ups(parent)
-    world.version(client, "busy.out", client.channel("busy.out").version + 400)
-    assert wake_ups(parent) - before <= 1
+    found = []
+    while 0 not in found and len(found) < 4:  # at first it parks spares, and answers
+        before = wake_ups(parent)
+        world.version(client, "busy.out", client.channel("busy.out").version + 150)
+        found.append(wake_ups(parent) - before)
+    assert 0 in found, found
 
 
 @pytest.mark.slow
