@@ -61,7 +61,8 @@ class Input:
             at launch.
         shape: likewise; None accepts any.
         stale_after: a duration such as "3s"; without it no record is called stale.
-        required: while the input is stale, `Component.on_stale` is called instead of `Component.step`.
+        required: while the input is stale or, with a `stale_after`, nobody writes it, `Component.on_stale` is
+            called instead of `Component.step`.
         share: deal each record to exactly one instance of a pool.
 
     On an instance the attribute is the attached `Channel`.
@@ -162,7 +163,12 @@ class Component:
         raise NotImplementedError(f"{type(self).__name__} defines neither step() nor async run()")
 
     def on_stale(self) -> None:
-        """Called instead of `step` while a required input is stale or has no record yet."""
+        """Called instead of `step` while a required input is stale, has no record or has lost its producer.
+
+        Called at once when that comes about, and then at each beat of `every` and each wake by another input.
+        A producer's death or stop counts where the input has a ``stale_after``; one that is back before this
+        component has woken may go unnoticed but for the epoch of the next record.
+        """
 
     def close(self) -> None:
         """Tidy up; called once when the component stops, not when it is killed."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -42,6 +41,8 @@ class Faults:
 
 def suggest(word: str, known: Iterable[str], what: str = "known") -> str:
     """Give the end of a fault's line: the nearest right word, else all the right ones."""
+    import difflib  # here, because every component's process has this module
+
     names = sorted(known)
     # Case is folded so that `Every` finds `every`; the cutoff is difflib's own default.
     folded = {name.lower(): name for name in names}

@@ -13,7 +13,7 @@ import select
 import shutil
 import signal
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from dolphin_mp.exits import kill_group
 from dolphin_mp.ipc import Board, ChannelError, SegmentExistsError, lock
@@ -27,6 +27,7 @@ from dolphin_mp.paths import (
     runtime_folder,
     segment_prefix,
 )
+from dolphin_mp.process.kin import end_kin, mark_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -123,6 +124,8 @@ def remove_remains(prefix: str) -> Remains:
     """
     board = _take_over(prefix)
     try:
+        if board is not None:
+            end_descendants(board)
         found = remains_of(prefix)
         removed = [name for name in found.segments if name != prefix + _BOARD and sweep(name)]
         if board is not None:
@@ -177,6 +180,7 @@ def end_orphans(system: str, grace_s: float = STOP_WITHIN_S) -> list[Row]:
         for row in reversed(rows):  # rows stand in the order of their start: consumers are asked first
             board.doorbell(row.index).ring()
         end_processes(rows, grace_s)
+        end_descendants(board)
         left = living_rows(board)
         if left:
             who = ", ".join(f"{row.name} (pid {row.pid})" for row in left)
@@ -186,10 +190,31 @@ def end_orphans(system: str, grace_s: float = STOP_WITHIN_S) -> list[Row]:
         board.close()
 
 
-def end_processes(rows: Iterable[Row], grace_s: float) -> None:
-    """End the processes of rows, who were asked to stop just now; then what is left of their groups."""
+class Named(Protocol):
+    """Who is meant by a pid: the process of that start time, and its group."""
+
+    @property
+    def pid(self) -> int: ...  # noqa: D102
+
+    @property
+    def group(self) -> int: ...  # noqa: D102
+
+    @property
+    def start(self) -> int: ...  # noqa: D102
+
+
+def end_processes(rows: Iterable[Named], grace_s: float, *, asked: bool = True) -> None:
+    """End processes, and what is left of their groups then.
+
+    Args:
+        rows: who they are.
+        grace_s: after half of it they get SIGTERM, after all of it SIGKILL.
+        asked: they were asked to stop just now; else a first SIGTERM asks them.
+    """
     handles = _open_processes(rows)
     try:
+        if not asked:
+            _terminate(handles)
         _end(handles, grace_s)
         for pidfd, row in handles.items():
             if row.group == row.pid:
@@ -199,9 +224,16 @@ def end_processes(rows: Iterable[Row], grace_s: float) -> None:
             os.close(pidfd)
 
 
-def _open_processes(rows: Iterable[Row]) -> dict[int, Row]:
+def end_descendants(board: Board) -> None:
+    """End what the board's dead components have left, wherever it went."""
+    rows = [board.read(index) for index in range(board.used)]
+    living = {row.pid for row in rows if row.alive}  # of whose members some may be done
+    end_kin({mark_for(row.pid, row.start) for row in rows if row.pid and row.pid not in living})
+
+
+def _open_processes(rows: Iterable[Named]) -> dict[int, Named]:
     """Give a descriptor of each process that is the one its row names."""
-    handles: dict[int, Row] = {}
+    handles: dict[int, Named] = {}
     for pid, row in {row.pid: row for row in rows}.items():
         try:
             pidfd = os.pidfd_open(pid)
@@ -214,12 +246,16 @@ def _open_processes(rows: Iterable[Row]) -> dict[int, Row]:
     return handles
 
 
-def _end(handles: dict[int, Row], grace_s: float) -> None:
-    left = _wait_for_deaths(set(handles), grace_s / 2)
-    for pidfd in left:
+def _terminate(pidfds: Iterable[int]) -> None:
+    for pidfd in pidfds:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(pidfd, signal.SIGTERM)
             signal.pidfd_send_signal(pidfd, signal.SIGCONT)
+
+
+def _end(handles: Iterable[int], grace_s: float) -> None:
+    left = _wait_for_deaths(set(handles), grace_s / 2)
+    _terminate(left)
     left = _wait_for_deaths(left, grace_s / 2)
     for pidfd in left:
         with contextlib.suppress(ProcessLookupError):

@@ -90,7 +90,7 @@ class System:
         sys_path = self._import_path()
         with import_path(sys_path):
             plan = check_system(settings, self._classes, faults, folder=self.folder, sys_path=sys_path)
-        return replace(plan, notes=self.notes)
+        return replace(plan, notes=(*self.notes, *plan.notes))
 
     def launch(self, **settings: Any) -> Client:
         """Start the system and give a client; leaving ``with`` on it shuts the system down.

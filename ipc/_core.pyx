@@ -408,21 +408,34 @@ cdef class Doorbell:
         while not mp_cas32(self.word, old, old & 1):  # who sleeps on it stays known
             old = mp_load32(self.word)
 
-    def wait_until(self, int64_t deadline_ns):
-        """Sleep until it is rung (True) or CLOCK_MONOTONIC has reached the deadline (False); -1 is never."""
-        cdef uint32_t old
+    cdef bint heed(self, uint32_t **words, uint32_t *expected):
+        """Prepare to sleep on it as well; False if it is rung, or has changed at this moment."""
+        cdef uint32_t old = mp_load_acquire32(self.word)
+        words[0], expected[0] = self.word, old | 1
+        return not old & ~1u and (old & 1 or mp_cas32(self.word, old, old | 1))
+
+    def wait_until(self, int64_t deadline_ns, Doorbell other=None):
+        """Sleep until it is rung (True) or CLOCK_MONOTONIC has reached the deadline (False); -1 is never.
+
+        Another bell ends the sleep as well (False).
+        """
+        cdef uint32_t *words[2]
+        cdef uint32_t expected[2]
         cdef int code
+        cdef int n = 1 if other is None else 2
         while True:
-            old = mp_load_acquire32(self.word)
-            if old & ~1u:
+            if self.rung:
                 return True
+            if other is not None and other.rung:
+                return False
             if deadline_ns >= 0 and mp_clock(CLOCK_MONOTONIC) >= deadline_ns:
                 return False
-            if not old & 1 and not mp_cas32(self.word, old, old | 1):
+            if not self.heed(&words[0], &expected[0]):
                 continue
-            old |= 1
+            if other is not None and not other.heed(&words[1], &expected[1]):
+                continue
             with nogil:
-                code = mp_sleep(&self.word, &old, 1, deadline_ns)
+                code = mp_sleep(words, expected, n, deadline_ns)
             if code == EINTR:
                 PyErr_CheckSignals()
 
@@ -1029,10 +1042,10 @@ PyDict_SetItemString(ring_type.tp_dict, "publish", PyDescr_NewMethod(ring_type, 
 PyType_Modified(ring_type)
 
 
-def wait_for(list rings, list versions, timeout_s):
+def wait_for(list rings, list versions, timeout_s, Doorbell alarm=None):
     """Wait on several rings at once (see `Ring.wait`); gives the indices of those that have news.
 
-    More than 127 rings are looked at every millisecond, for the kernel sleeps on 128 words at most.
+    An alarm that is rung ends it as the component's own bell does. More than 126 rings are looked at every millisecond, for the kernel sleeps on 128 words at most.
     """
     cdef Ring ring
     cdef Py_ssize_t entered = 0
@@ -1041,18 +1054,18 @@ def wait_for(list rings, list versions, timeout_s):
             ring.readable()
             ring.users += 1  # until the end: nobody closes it under us, whatever Python runs meanwhile
             entered += 1
-        return wait_inside(rings, versions, timeout_s)
+        return wait_inside(rings, versions, timeout_s, alarm)
     finally:
         for ring in rings[:entered]:
             ring.users -= 1
 
 
-cdef list wait_inside(list rings, list versions, timeout_s):
+cdef list wait_inside(list rings, list versions, timeout_s, Doorbell alarm):
     cdef uint32_t *words[MOST_WORDS]
     cdef uint32_t expected[MOST_WORDS]
     cdef uint64_t known[MOST_WORDS]
     cdef uint64_t *committed[MOST_WORDS]
-    cdef Py_ssize_t total = len(rings), n = min(total, MOST_WORDS - 1)
+    cdef Py_ssize_t total = len(rings), n = min(total, MOST_WORDS - 2)
     cdef int64_t began = mp_clock(CLOCK_MONOTONIC)
     cdef int64_t deadline = -1
     cdef int64_t limit
@@ -1083,7 +1096,8 @@ cdef list wait_inside(list rings, list versions, timeout_s):
             expected[i] = mp_load_acquire32(words[i])
         found = [i for i in range(total) if (<Ring>rings[i]).news(versions[i])]
         limit = mp_clock(CLOCK_MONOTONIC)
-        if found or (deadline >= 0 and limit >= deadline) or (bell is not None and bell.rung):
+        if (found or (deadline >= 0 and limit >= deadline) or (bell is not None and bell.rung)
+                or (alarm is not None and alarm.rung)):
             for ring in rings:
                 ring.hot = limit - began < LAPSED_SPIN_NS and len(found) > 0
             return found
@@ -1091,12 +1105,13 @@ cdef list wait_inside(list rings, list versions, timeout_s):
             continue
         extra = 0
         if bell is not None:
-            words[n] = bell.word
-            expected[n] = mp_load_acquire32(bell.word)
-            if expected[n] & ~1u or not (expected[n] & 1 or mp_cas32(bell.word, expected[n], expected[n] | 1)):
+            if not bell.heed(&words[n], &expected[n]):
                 continue
-            expected[n] |= 1
             extra = 1
+        if alarm is not None:
+            if not alarm.heed(&words[n + extra], &expected[n + extra]):
+                continue
+            extra += 1
         if total > n:
             limit += 1000000
             limit = limit if deadline < 0 or limit < deadline else deadline

@@ -197,8 +197,13 @@ class Board:
         """Give the rows' names in their order, empty for one that is nobody's."""
         return [self._name(index) for index in range(self.used)]
 
-    def add(self, name: str) -> int:
-        """Give the row of that name, a new one if there is none; raises ValueError when the board is full."""
+    def add(self, name: str, likely: int = -1) -> int:
+        """Give the row of that name, a new one if there is none; raises ValueError when the board is full.
+
+        `likely` is the row that it probably has, which is looked at first.
+        """
+        if 0 <= likely < self.used and self._name(likely) == name:
+            return likely
         index = self.find(name)
         if index is not None:
             return index

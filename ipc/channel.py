@@ -52,6 +52,7 @@ class Channel(_core.Ring):
     def __init__(self, segment: Segment) -> None:
         self._segment = segment
         self._cursor = 0
+        self._alarm: _core.Doorbell | None = None  # rung as well when the watched writer dies
         self._pidfds: list[int] = []  # of the watched writer, one or none; the finalizer knows this list
         self.may_spin = _CAN_SPIN
         header = segment.header
@@ -362,6 +363,8 @@ class Channel(_core.Ring):
             if channel is not None:
                 channel.dead_epoch = epoch
                 channel._wake()
+                if channel._alarm is not None:
+                    channel._alarm.ring()
 
         death_watch().add(pidfd, died)
 

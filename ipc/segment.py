@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import struct
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -78,7 +77,8 @@ def new_header(dtype: Any, shape: tuple[int, ...], record_size: int, keep: int) 
     size = -(-(header_size + stride * count) // layout.PAGE) * layout.PAGE
     if size > _LARGEST:
         raise ValueError(f"{count} records of {record_size} bytes: more than a machine can address")
-    return Header(header_size, size, secrets.randbits(63) | 1, record_size, stride, count, keep, description)
+    instance = int.from_bytes(os.urandom(8), "little") >> 1 | 1  # 63 bits, never 0
+    return Header(header_size, size, instance, record_size, stride, count, keep, description)
 
 
 class Segment:

@@ -1,6 +1,19 @@
-"""What holds for every test: the same examples in every run, so that a failure is a change's doing."""
+"""What holds for every test: the same examples in every run, and no modules of a test before it."""
 
+import sys
+
+import pytest
 from hypothesis import settings
 
 settings.register_profile("same", derandomize=True, deadline=None, database=None)
 settings.load_profile("same")
+
+
+@pytest.fixture(autouse=True)
+def _forget_modules(tmp_path_factory):
+    """Forget the modules that a test wrote and imported: the next one's may have the same name."""
+    yield
+    base = str(tmp_path_factory.getbasetemp())
+    for name, module in list(sys.modules.items()):
+        if (getattr(module, "__file__", None) or "").startswith(base):
+            del sys.modules[name]

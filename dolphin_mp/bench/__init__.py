@@ -21,6 +21,10 @@ BENCHES = {
         ("in_process", "one_way", "asleep", "large", "overruns"),
         "a channel in one process and between two",
     ),
+    "mttr": (("mttr",), "from the death of a component until its successor is in setup()"),
+    "start": (("start",), "whole systems until all components are ready; 1,000 components too"),
+    "idle": (("idle",), "wake-ups and memory of a system that idles"),
+    "scale": (("scale",), "status of many components"),
     "cli": (("command",), "a whole `dolphin-mp status`, beside `python -c 0`"),
 }
 

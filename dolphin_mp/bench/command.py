@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dolphin_mp.bench.harness import Effort, Row, alternate, rows
+from dolphin_mp.bench.house import own_folder, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,43 +28,24 @@ run = "dolphin_mp.workers.spread:Spread"
 
 def measure(effort: Effort) -> Iterator[Row]:
     """Give the rows."""
-    script = Path(sys.executable).parent / "dolphin-mp"
-    program = [str(script)] if script.exists() else [sys.executable, "-m", "dolphin_mp.cli"]
-    commands = {PYTHON: [sys.executable, "-c", "0"], STATUS: [*program, "status"]}
-    with _demo():
+    commands = {PYTHON: [sys.executable, "-c", "0"], STATUS: [*program(), "status"]}
+    with own_folder() as folder, running(folder, "demo", DEMO):
         turns = {
-            what: lambda command=command: _turn(command, effort.commands)
+            what: lambda command=command: time_command(command, effort.commands)
             for what, command in commands.items()
         }
         samples = alternate(turns, effort.rounds)
     yield from rows("a whole command", samples, {STATUS: PYTHON}, REACH)
 
 
-@contextlib.contextmanager
-def _demo() -> Iterator[None]:
-    """Have the demo run in a runtime folder of its own, beside whatever else this user runs."""
-    from dolphin_mp import Client
-    from dolphin_mp.parent.detached import start_detached
-
-    before = {name: os.environ.get(name) for name in ("XDG_RUNTIME_DIR", "XDG_STATE_HOME")}
-    with tempfile.TemporaryDirectory(prefix="dmp-bench-") as folder:
-        os.environ.update(XDG_RUNTIME_DIR=folder, XDG_STATE_HOME=folder)
-        try:
-            path = Path(folder, "demo.toml")  # in the current folder there may be another system's file
-            path.write_text(DEMO, encoding="utf-8")
-            start_detached(str(path))
-            with Client("demo") as client:
-                yield
-                client.shutdown()
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    del os.environ[name]
-                else:
-                    os.environ[name] = value
+def program() -> list[str]:
+    """Give the command as it was installed, else as a module."""
+    script = Path(sys.executable).parent / "dolphin-mp"
+    return [str(script)] if script.exists() else [sys.executable, "-m", "dolphin_mp.cli"]
 
 
-def _turn(command: list[str], count: int) -> float:
+def time_command(command: list[str], count: int) -> float:
+    """Give the ns that one of so many runs takes."""
     began = time.perf_counter_ns()
     for _ in range(count):
         subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)

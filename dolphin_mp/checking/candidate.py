@@ -53,7 +53,8 @@ class Candidate:
         found = self.component_class
         if found is None:
             return ()
-        return (found.__module__,) if is_importable(found) else ("dill",)
+        carrier = found.__module__ if is_importable(found) else "dill"
+        return (carrier, "asyncio") if self.runs_itself else (carrier,)
 
 
 def resolve(

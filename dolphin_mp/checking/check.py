@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dolphin_mp.checking.candidate import Candidate, pickle, resolve
 from dolphin_mp.checking.digest import code_digest, option_digests
+from dolphin_mp.checking.notes import policy_notes
 from dolphin_mp.checking.resources import RESOURCE_KEYS, check_resources, environment_of, resources_plan
 from dolphin_mp.checking.wiring import Trigger, check_inputs, check_order, check_trigger
 from dolphin_mp.loader import run_string
@@ -78,6 +79,7 @@ def check_system(
         source=faults.source,
         sys_path=tuple(sys_path),
         modules=shared_modules(candidates.values(), resources),
+        notes=policy_notes(plans),
     )
 
 
@@ -86,13 +88,15 @@ def shared_modules(
 ) -> tuple[str, ...]:
     """Give the modules that may be imported once for all processes.
 
-    Not those of a component with surroundings of its own, which its module may see when it is imported.
+    Not those of a component that says so, nor of one with surroundings of its own, which its module may see
+    when it is imported.
     """
     modules: dict[str, None] = {}
     apart = set()
     for candidate in candidates:
         modules |= dict.fromkeys(candidate.modules)
-        if candidate.component_class and resources[candidate.process].shapes_imports:
+        is_apart = not candidate.settings.preload or resources[candidate.process].shapes_imports
+        if candidate.component_class and is_apart:
             apart.add(candidate.component_class.__module__)
     return tuple(module for module in modules if module not in apart)
 

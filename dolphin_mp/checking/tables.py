@@ -66,6 +66,7 @@ class ComponentSettings(Table):
     ready_within: Duration = 30.0
     stop_within: Duration = 10.0
     hang_after: Duration = 5.0
+    preload: bool = True
     nice: Annotated[int, Field(ge=-20, le=19)] | None = None
     cpus: Annotated[tuple[int, ...], BeforeValidator(parse_cpus)] = ()
     memory_max: Annotated[int, BeforeValidator(parse_memory)] | None = None

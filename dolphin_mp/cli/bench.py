@@ -27,7 +27,9 @@ COLUMNS = (
 
 def add_arguments(_name: str, parser: ArgumentParser) -> None:
     """Say what the command takes."""
-    parser.add_argument("what", metavar="WHAT", nargs="*", help="only these: channel, cli")
+    parser.add_argument(
+        "what", metavar="WHAT", nargs="*", help="only these: channel, mttr, start, idle, scale, cli"
+    )
     parser.add_argument("--json", action="store_true", help="print data for programs")
     parser.add_argument(
         "--quick", action="store_true", help="measure little: numbers to look at, not to quote"
@@ -68,14 +70,25 @@ def _cells(row: Row) -> list[str]:
     reached = {None: "", True: "yes", False: "no"}[row.reached]
     return [
         row.what,
-        duration(row.median_ns),
-        duration(row.least_ns),
-        duration(row.most_ns),
+        amount(row.median_ns, row.unit),
+        amount(row.least_ns, row.unit),
+        amount(row.most_ns, row.unit),
         "" if row.ratio is None else f"{row.ratio:.2f}",
-        "" if row.reach is None else f"{row.reach:g}",
+        _reach(row),
         reached,
         row.note or row.floor,
     ]
+
+
+def _reach(row: Row) -> str:
+    if row.limit_ns is not None:
+        return amount(row.limit_ns, row.unit)
+    return "" if row.reach is None else f"{row.reach:g}"
+
+
+def amount(value: float, unit: str) -> str:
+    """Give a number with its unit."""
+    return duration(value) if unit == "ns" else f"{value:.3g} {unit}"
 
 
 def duration(nanoseconds: float) -> str:

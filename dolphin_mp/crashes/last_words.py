@@ -47,9 +47,12 @@ class LastWords:
         self.path = path_of(folder, process, incarnation)
         self._fd = -1
         with contextlib.suppress(OSError):
-            os.makedirs(f"{folder}/{FOLDER}", 0o700, exist_ok=True)  # noqa: PTH103
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-            self._fd = os.open(self.path, flags, 0o600)
+            try:
+                self._fd = os.open(self.path, flags, 0o600)
+            except FileNotFoundError:  # it is the system's first
+                os.makedirs(f"{folder}/{FOLDER}", 0o700, exist_ok=True)  # noqa: PTH103
+                self._fd = os.open(self.path, flags, 0o600)
 
     def listen(self) -> None:
         """Have crashes and the parent's question answered with the stacks of all threads."""

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from dolphin_mp.exits import exit_code_of, kill_group
 from dolphin_mp.ipc import _core
+from dolphin_mp.parent.burial import Burials
 from dolphin_mp.parent.spares import Spares
 from dolphin_mp.parent.spawner import Line, Spawner, SpawnError
+from dolphin_mp.process.kin import mark_of, may_have_kin
 from dolphin_mp.supervision.vocabulary import Exited, Spawned, SpawnFailed
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ class Child:
     reason: str = ""
     spawned_ns: int = 0
     start: int = 0  # of one that is adopted: its start time
+    mark: int = 0
 
 
 class Children:
@@ -71,9 +74,11 @@ class Children:
         self._hear = hear
         self._tell = tell
         self._children: dict[str, Child] = {}
-        self._spares = Spares(spawner, poller)
+        self._burials = Burials(poller)
+        self._spares = Spares(spawner, poller, self._parked)
         self._awaited: set[str] = set()  # processes on their way, until one of their components has a word
         self.guests: dict[int, Callable[[int], None]] = {}  # who else is to hear of a death, by pid
+        self._is_proven = False  # whether a process has come of the present zygote
         self._zygote_fd = -1
         self.watch_zygote()
 
@@ -85,7 +90,8 @@ class Children:
             self._zygote_fd = -1
         self._spares.close()
         old.retire()
-        self._spares = Spares(spawner, self._poller)
+        self._spares = Spares(spawner, self._poller, self._parked)
+        self._is_proven = False
         self.watch_zygote()
 
     def members(self, process: str) -> tuple[str, ...]:
@@ -106,6 +112,7 @@ class Children:
 
     def adopt(self, child: Child, members: Sequence[ComponentPlan]) -> None:
         """Watch a living process of an earlier parent."""
+        child.mark = mark_of(child.pid)
         self._children[child.process] = child
         self._poller.add(child.pidfd, lambda: self._died(child))
         with contextlib.suppress(OSError):  # no descriptor for a timer: its death is told all the same
@@ -146,7 +153,7 @@ class Children:
 
     def _born(self, child: Child) -> None:
         """A process has its order: from now on its death is news."""
-        child.spawned_ns = _core.boottime_ns()
+        child.spawned_ns, child.mark = _core.boottime_ns(), mark_of(child.pid)
         self._poller.add(child.pidfd, lambda: self._died(child))
         self._handle(Spawned(child.process, child.incarnation, child.pid))
 
@@ -163,6 +170,11 @@ class Children:
             self._awaited.discard(process)
             self._refill()
 
+    def _parked(self) -> None:
+        self._is_proven = True
+        if self._spares.is_full:
+            self._tell({"event": "spares", "parked": len(self._spares)})
+
     def _refill(self) -> None:
         """Park spares for those taken, now that a fork takes no core from a process on its way."""
         if not self._awaited:
@@ -174,6 +186,7 @@ class Children:
         if child.line is None:
             return
         pid = child.line.here()
+        self._is_proven |= pid is not None
         self._forget_line(child)
         if pid is None:
             self._not_born(child, "it died at its birth")
@@ -203,7 +216,7 @@ class Children:
             _end_group(child)
 
     def _died(self, child: Child) -> None:
-        """The kernel says that a child is dead: end its group, then reap it, then say so."""
+        """The kernel says that a child is dead: end its group, reap it, end its kin, then say so."""
         _end_group(child)  # before its pid can be another's
         code: int | None
         try:
@@ -219,6 +232,14 @@ class Children:
         self._hear()
         self._watch.end(child.process)
         self._forget(child)
+        child.pid = 0
+        known = {other.pid for other in self._children.values()}
+        if not child.start and not may_have_kin(child.mark, known):
+            self._gone(child, code)
+        else:
+            self._burials.begin(child.mark, lambda: self._gone(child, code))
+
+    def _gone(self, child: Child, code: int | None) -> None:
         del self._children[child.process]
         self._awaited.discard(child.process)
         self._bury(Exited(child.process, child.incarnation, code, child.reason), child)
@@ -298,16 +319,24 @@ class Children:
             self._poller.want_room(fd, wanted=self._spawner.flush())
 
     def _zygote_spoke(self) -> None:
-        if self._spawner.read():  # it takes orders again, or has imported modules that the spares lack
-            self._refill()
-        else:
+        word = self._spawner.read()
+        if not word:
             self._zygote_died()
+            return
+        if word == b"loaded":
+            self._tell({"event": "zygote", "pid": self._spawner.pid, "reason": ""})
+        self._refill()  # those that lack what it has loaded are replaced
 
     def _zygote_died(self) -> None:
         self._poller.remove(self._zygote_fd)
         self._zygote_fd = -1
         self._spawner.lost()
-        self._tell({"event": "zygote", "reason": "the zygote died; the next start brings another"})
+        self._tell({"event": "zygote", "pid": 0, "reason": "the zygote died; another comes"})
+        if self._is_proven:  # else it may die of what the next one would die of: that waits for a start
+            self._is_proven = False
+            with contextlib.suppress(SpawnError):
+                self._spawner.start()
+            self.watch_zygote()
 
 
 def _end_group(child: Child) -> None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from dolphin_mp.ipc import Board, ChannelError, SegmentExistsError, SegmentMissingError
 from dolphin_mp.ipc.folder import segments
 from dolphin_mp.ipc.segment import Segment, new_header, sweep
+from dolphin_mp.parent.clearing import end_elders, end_unfit
 from dolphin_mp.parent.errors import LaunchError, RunningError
-from dolphin_mp.parent.estate import end_unfit, rows_of
+from dolphin_mp.parent.estate import rows_of
 from dolphin_mp.parent.plan_file import remember
 from dolphin_mp.paths import (
     FolderError,
@@ -151,6 +152,8 @@ def _take_board(plan: Plan) -> tuple[Board, bool]:
         except SegmentMissingError:  # it was removed between two looks
             continue
         except ChannelError as error:
+            if end_elders(system):
+                continue
             raise LaunchError(str(error)) from None
         try:
             board.take_parent()

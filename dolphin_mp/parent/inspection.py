@@ -13,6 +13,7 @@ from dolphin_mp.faults import ConfigurationError
 from dolphin_mp.parent.errors import LaunchError
 from dolphin_mp.parent.subreaper import end_group
 from dolphin_mp.plan import Plan, plan_from_json
+from dolphin_mp.process.kin import end_kin, kill_kin, mark_of
 from dolphin_mp.supervision.policy import exit_text
 
 if TYPE_CHECKING:
@@ -48,10 +49,11 @@ def inspect_now(spawner: Spawner, config: str | None, surroundings: Surroundings
 
 def _wait(line: Line) -> tuple[bytes, str]:
     """Give the inspector's last word and how it ended; it ends in any case."""
-    pid = None
+    pid, mark = None, 0
     line.socket.settimeout(LIMIT_S)
     try:
         pid = line.here()
+        mark = mark_of(pid) if pid else 0
         said = line.socket.recv(16) if pid else b""
     except TimeoutError:
         raise _late() from None
@@ -60,6 +62,7 @@ def _wait(line: Line) -> tuple[bytes, str]:
     finally:
         line.close()
         how = exit_text(end_group(pid)) if pid else _UNBORN
+        end_kin({mark})
     return said, how
 
 
@@ -93,7 +96,7 @@ class Inspection:
         self._done = done
         self._line, self._memory = spawner.fork_inspector(_question(config, surroundings))
         self._line.socket.setblocking(False)
-        self._pid = 0
+        self._pid = self._mark = 0
         self._is_over = False
         self.deadline = time.monotonic() + LIMIT_S
         poller.add(self._line.fileno(), self._spoke)
@@ -114,6 +117,8 @@ class Inspection:
             if self._pid:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(self._pid, signal.SIGKILL)
+                for pidfd in kill_kin({self._mark}):  # reaped with the strangers
+                    os.close(pidfd)
 
     def _spoke(self) -> None:
         """Hear its first word, which is its pid, or its last."""
@@ -125,7 +130,7 @@ class Inspection:
         if pid is None:
             self._end(_died(_UNBORN))
         else:
-            self._pid = pid
+            self._pid, self._mark = pid, mark_of(pid)
             self._children.guests[pid] = self._left
 
     def _last_word(self) -> bytes | None:

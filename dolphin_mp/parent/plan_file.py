@@ -50,11 +50,11 @@ def remember(folder: str, plan: Plan, unsure: Container[str] = ()) -> None:
         unsure: components that are changing just now: a parent that finds them can't know what they run.
     """
     plan = replace(plan, components=tuple(c for c in plan.components if c.name not in unsure))
-    data = {"version": __version__, "plan": json.loads(plan_to_json(sealed(plan)))}
+    text = f'{{"version": {json.dumps(__version__)}, "plan": '.encode() + plan_to_json(sealed(plan)) + b"}"
     path = f"{folder}/{_NAME}"
     fd = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    with open(fd, "w") as file:  # noqa: PTH123 - a descriptor
-        json.dump(data, file)
+    with open(fd, "wb") as file:  # noqa: PTH123 - a descriptor
+        file.write(text)
     os.replace(f"{path}.new", path)  # noqa: PTH105
 
 

@@ -45,14 +45,27 @@ class Spares:
     Args:
         spawner: makes them.
         poller: tells of their reports and deaths.
+        parked: called after each report.
         wanted: how many to keep.
     """
 
-    def __init__(self, spawner: Spawner, poller: Poller, wanted: int = SPARES) -> None:
+    def __init__(
+        self, spawner: Spawner, poller: Poller, parked: Callable[[], None], wanted: int = SPARES
+    ) -> None:
         self._spawner = spawner
         self._poller = poller
+        self._parked = parked
         self._wanted = wanted
         self._spares: list[Spare] = []
+
+    def __len__(self) -> int:
+        """Give how many are ready."""
+        return sum(spare.pid > 0 for spare in self._spares)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many are ready as are wanted."""
+        return len(self) >= self._wanted
 
     def take(self, content: bytes, *descriptors: int) -> Spare | None:
         """Give a living spare that was told its assignment, None without any; the caller owns its pidfd."""
@@ -115,7 +128,9 @@ class Spares:
         except OSError:  # no descriptor is left
             pid = None
         spare.pid = pid or 0
-        if not pid:
+        if pid:
+            self._parked()
+        else:
             self._drop(spare)
 
     def _drop(self, spare: Spare) -> None:

@@ -212,14 +212,14 @@ class Spawner:
         """Give the control socket's descriptor, -1 without a zygote."""
         return self._control.fileno() if self._control is not None else -1
 
-    def read(self) -> bool:
-        """Take what the zygote says; False when it is dead."""
+    def read(self) -> bytes:
+        """Give what the zygote says: ready, loaded, or none if that is nothing; empty when it is dead."""
         try:
-            return self._control is not None and bool(self._control.recv(MAX_LINE))
+            return self._control.recv(MAX_LINE) if self._control is not None else b""
         except BlockingIOError:
-            return True
+            return b"none"
         except OSError:
-            return False
+            return b""
 
     def wait_ready(self) -> None:
         """Wait, before the loop runs, until the first zygote is up; raises SpawnError."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from dolphin_mp.plan import ComponentPlan, component_from_data
+from dolphin_mp.plan import ComponentPlan, component_from_data, component_to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Assignment:
     open_files (the soft limit to go back to); environment; cwd; members (what runs in it, a thread each if
     several); notify (the path of the parent's FIFO); logs (the folder of the pipes for what is said, empty
     where there are none); launched_ns (when that parent took the board: one that was followed by another is
-    not obeyed any more; 0 for none).
+    not obeyed any more; 0 for none); rows (of the members on the board, where they are known).
     """
 
     system: str
@@ -32,6 +32,7 @@ class Assignment:
     logs: str
     members: tuple[ComponentPlan, ...]
     launched_ns: int = 0
+    rows: tuple[int, ...] = ()
 
     def to_json(self) -> bytes:
         """Give the assignment as JSON text."""
@@ -57,6 +58,6 @@ def _text_of(plan: ComponentPlan) -> str:
         return known[1]
     if len(_texts) >= MOST_TEXTS:
         _texts.clear()
-    text = json.dumps({**asdict(plan), "blob": plan.blob.hex()})
+    text = component_to_json(plan).decode()
     _texts[id(plan)] = plan, text
     return text

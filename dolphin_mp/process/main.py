@@ -6,6 +6,7 @@ import _thread
 import atexit
 import contextlib
 import faulthandler
+import itertools
 import logging
 import os
 import signal
@@ -26,12 +27,11 @@ from dolphin_mp.process import lossy
 from dolphin_mp.process.limits import LimitError, over_memory, take_on
 from dolphin_mp.process.notify import Notifier
 from dolphin_mp.process.orphan import Tie
-from dolphin_mp.process.runner import TERMINATED, TRY_AGAIN, Runner, Terminated
+from dolphin_mp.process.runner import TRY_AGAIN, Runner
 from dolphin_mp.process.sampler import Sampler
+from dolphin_mp.process.signals import Nudge, catch_signals
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from dolphin_mp.process.assignment import Assignment
 
 FIRST_SAMPLE_NS = 10_000_000  # chosen: a component's birth goes first
@@ -53,10 +53,11 @@ def become(assignment: Assignment, timer: int = -1, board: Board | None = None) 
     last_words.listen()
     board = board or Board.attach(board_name(assignment.system))
     ended = _core.Doorbell()
-    tie = pulse = None
+    tie = pulse = nudge = None
     try:
         board.share()
         notifier = Notifier(assignment.notify)
+        rows = assignment.rows or itertools.repeat(-1)
         runners = [
             Runner(
                 member,
@@ -66,23 +67,27 @@ def become(assignment: Assignment, timer: int = -1, board: Board | None = None) 
                 notifier,
                 last_words,
                 assignment.launched_ns,
+                row,
             )
-            for member in assignment.members
+            for member, row in zip(assignment.members, rows, strict=False)
         ]
         for runner in runners:
             runner.timer = timer
-        _on_signals(runners, alone=assignment.parent == 0)
+        catch_signals(runners, alone=assignment.parent == 0)
         if not _take_on(runners):
             return TRY_AGAIN
+        nudge = Nudge()
         if assignment.orphan == "stop":
             tie = _tie(assignment, runners, ended)
-        pulse = _start_pulse(runners, Lifeline(timer), last_words, ended)
+        pulse = _start_pulse(runners, Lifeline(timer), last_words, nudge)
         if len(runners) == 1:
             runners[0].run()
         else:
             _run_as_threads(runners)
     finally:
         ended.ring()
+        if nudge is not None:
+            nudge.end()
         if pulse is not None:
             pulse.acquire(timeout=PULSE_END_S)
         board.close()
@@ -134,30 +139,13 @@ def leave(code: int) -> None:
     os._exit(code)
 
 
-def _on_signals(runners: list[Runner], *, alone: bool) -> None:
-    """SIGTERM asks first; a second one leaves whatever the main thread is doing.
-
-    So do a Ctrl-C and a hang-up where no parent handles them.
-    """
-
-    def terminate(_number: int, _frame: FrameType | None) -> None:
-        if all(runner.bell.rung for runner in runners):
-            raise Terminated(TERMINATED)
-        for runner in runners:
-            runner.bell.ring()
-
-    signal.signal(signal.SIGTERM, terminate)
-    signal.signal(signal.SIGINT, terminate if alone else signal.SIG_IGN)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup(1)
-        signal.signal(signal.SIGHUP, terminate if alone else signal.SIG_IGN)
-
-
 def _start_pulse(
-    runners: list[Runner], lifeline: Lifeline, last_words: LastWords, bell: _core.Doorbell
+    runners: list[Runner], lifeline: Lifeline, last_words: LastWords, nudge: Nudge
 ) -> _thread.LockType:
     """Each second, from a thread of its own, sample CPU and memory and show that the process can still run.
 
-    Until the bell is rung; gives a lock that is free when the thread is about to end.
+    In between it passes signals on to the main thread, until the nudge ends; gives a lock that is free when
+    the thread is about to end.
     """
     busy = _thread.allocate_lock()
     busy.acquire()
@@ -165,7 +153,7 @@ def _start_pulse(
     def run() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # for the main thread alone
         due = time.monotonic_ns() + FIRST_SAMPLE_NS
-        if bell.wait_until(due):
+        if nudge.wait_until(due):
             return
         sampler = Sampler()
         sample = 0.0, 0
@@ -177,7 +165,7 @@ def _start_pulse(
             _end_if_over(runners, sample[1], last_words)
             lifeline.put_off(runner.member() for runner in runners)
             due = max(due + PULSE_NS, time.monotonic_ns())
-            if bell.wait_until(due):
+            if nudge.wait_until(due):
                 return
 
     def run_to_end() -> None:

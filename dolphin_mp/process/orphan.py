@@ -10,6 +10,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from dolphin_mp.process.kin import end_kin, mark_of
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -55,11 +57,13 @@ class Tie:
         if not self._ended.wait_until(time.monotonic_ns() + self._half_ns):
             os.kill(os.getpid(), signal.SIGTERM)
             if not self._ended.wait_until(time.monotonic_ns() + self._half_ns):
+                end_kin({mark_of(os.getpid())})
                 os.killpg(0, signal.SIGKILL)
 
     def end_group(self) -> None:
-        """Kill what the components have left in their group, and this process with it, if no parent does."""
+        """Kill what the components have left, and this process with its group, if no parent does."""
         if self._is_cut:
+            end_kin({mark_of(os.getpid())})
             sys.stdout.flush()
             sys.stderr.flush()
             os.killpg(0, signal.SIGKILL)

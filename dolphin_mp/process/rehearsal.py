@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import json
 import os
 import pickle
 import resource
-import shutil
 import sys
-import tempfile
 import threading
 from typing import TYPE_CHECKING
 
@@ -51,24 +48,24 @@ class Rehearsed(Component):
         raise Done
 
 
-def rehearse(system: str, become: Callable[[Assignment, int, Board], int]) -> None:
+def rehearse(system: str, carry_out: Callable[[bytes, int, Board], int]) -> None:
     """Go through a component's life; the process is a spare of that system afterwards.
 
     Args:
         system: its name, for the process' title.
-        become: what makes a process its components.
+        carry_out: what makes a process the components of an assignment.
     """
     memory = os.memfd_create("dolphin-mp-rehearsal", os.MFD_CLOEXEC)
     os.ftruncate(memory, board.SIZE)
     stage = Board(NAME, memory)
-    folder = tempfile.mkdtemp(prefix="spare-", dir=runtime_folder(system))  # it goes with that at the latest
+    folder = f"{runtime_folder(system)}/{NAME}.{os.getpid()}"  # it goes with that at the latest
+    os.mkdir(folder, 0o700)  # noqa: PTH102
     try:
         os.mkfifo(f"{folder}/notify", 0o600)
-        content = _assignment(system, folder).to_json()
         with _own_surroundings():
-            become(Assignment.from_data(json.loads(content)), create_timer(), stage)
+            carry_out(_assignment(system, folder).to_json(), create_timer(), stage)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
 
 
 @contextlib.contextmanager
@@ -89,12 +86,28 @@ def _own_surroundings() -> Iterator[None]:
         sys.stdout, sys.stderr = streams
         sys.excepthook, threading.excepthook = hooks
         for fd in _descriptors() - before:
-            with contextlib.suppress(OSError):  # that of the list itself
-                os.close(fd)
+            os.close(fd)
+
+
+def _remove(folder: str) -> None:
+    with contextlib.suppress(OSError):
+        for path, _, names in os.walk(folder, topdown=False):
+            for name in names:
+                os.unlink(f"{path}/{name}")  # noqa: PTH108
+            os.rmdir(path)  # noqa: PTH106
 
 
 def _descriptors() -> set[int]:
-    return {int(name) for name in os.listdir("/proc/self/fd")}  # noqa: PTH208
+    found = {int(name) for name in os.listdir("/proc/self/fd")}  # noqa: PTH208
+    return {fd for fd in found if _is_open(fd)}  # not that of the list itself
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
 
 
 def _assignment(system: str, folder: str) -> Assignment:
@@ -106,7 +119,7 @@ def _assignment(system: str, folder: str) -> Assignment:
         orphan="run",
         parent=os.getppid(),
         open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
-        environment=dict(os.environ),
+        environment={**os.environ, "DOLPHIN_MP_REHEARSAL": "1"},  # the next one takes that out again
         cwd=os.getcwd(),  # noqa: PTH109
         notify=f"{folder}/notify",
         logs=folder,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import signal
@@ -10,7 +9,6 @@ import sys
 import threading
 import time
 import traceback
-from math import inf
 from typing import TYPE_CHECKING, Any
 
 from dolphin_mp.component import Done, create_component
@@ -22,15 +20,16 @@ from dolphin_mp.ipc import (
     SegmentMissingError,
     SupersededError,
     _core,
-    wait_any,
 )
 from dolphin_mp.ipc.board import ComponentPart, pack_component
 from dolphin_mp.loader import load_component
 from dolphin_mp.logs.stream import speak_for
 from dolphin_mp.paths import schedule_file, segment_name
+from dolphin_mp.process.required import Required
 from dolphin_mp.process.rhythm import Never, rhythm_of
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from dolphin_mp.component import Component
@@ -63,10 +62,11 @@ class Runner:
         notifier: Notifier,
         last_words: LastWords,
         launched_ns: int = 0,
+        row: int = -1,
     ) -> None:
         self.plan = plan
         self.exit_code = 0
-        self.row = board.add(plan.name)
+        self.row = board.add(plan.name, row)
         self.bell = board.doorbell(self.row)
         self._system = system
         self._board = board
@@ -156,6 +156,8 @@ class Runner:
                 self._loop(component)
             else:
                 self._counts_publishes = True
+                import asyncio  # 6 MB of pages, which each fork and each death of the others would pay for
+
                 asyncio.run(self._run_async(run))
         finally:
             self._report("stopping")
@@ -213,20 +215,22 @@ class Runner:
             else tuple(item.attribute for item in self.plan.inputs)
         )
         triggers = [self._channels[name] for name in names]
-        required = [self._channels[item.attribute] for item in self.plan.inputs if item.required]
+        required = Required(
+            [self._channels[item.attribute] for item in self.plan.inputs if item.required], triggers
+        )
         seen = [0] * len(triggers)
         rhythm = self._rhythm = rhythm_of(self.plan, self._schedule_file, component.log)
         was_stale = False
         while True:
             is_due = rhythm.take()
-            if not is_due:
+            if not is_due and (was_stale or not required.is_stale(seen)):
                 self._sleep(triggers, seen, required, was_stale)
                 is_due = rhythm.take()
             if self.bell.rung:
                 return
             newest = [channel.version for channel in triggers]
             wakes = is_due or newest != seen
-            is_stale = any(_fresh_for(channel) <= 0 for channel in required)
+            is_stale = required.is_stale(seen)
             if is_stale and (wakes or not was_stale):
                 self._step(component.on_stale)
             elif is_due and not is_stale:
@@ -237,22 +241,17 @@ class Runner:
                 self._step(component.step)
             was_stale, seen = is_stale, newest
 
-    def _sleep(
-        self,
-        triggers: list[Channel],
-        seen: list[int],
-        required: list[Channel],
-        was_stale: bool,
-    ) -> None:
+    def _sleep(self, triggers: list[Channel], seen: list[int], required: Required, was_stale: bool) -> None:
         """Wait for the next beat, a new record, the moment a required input goes stale, or the bell."""
-        deadline = self._rhythm.wake_ns()
-        if not triggers:
-            self.bell.wait_until(deadline)
-            return
-        limits = [(deadline - time.monotonic_ns()) * 1e-9] if deadline >= 0 else []
-        if not was_stale:
-            limits += [left for channel in required if (left := _fresh_for(channel)) < inf]
-        wait_any(list(zip(triggers, seen, strict=True)), max(0.0, min(limits)) if limits else None)
+        dues = [self._rhythm.wake_ns(), -1 if was_stale else required.turn_ns()]
+        deadline = min((due for due in dues if due >= 0), default=-1)
+        if triggers:
+            timeout_s = None if deadline < 0 else max(0.0, (deadline - time.monotonic_ns()) * 1e-9)
+            _core.wait_for(triggers, seen, timeout_s, required.alarm)
+        else:
+            self.bell.wait_until(deadline, required.alarm)
+        if required.alarm is not None:
+            required.alarm.reset()
 
     def _step(self, work: Callable[[], Any]) -> None:
         words = self._words
@@ -263,6 +262,8 @@ class Runner:
         words[0] += 1
 
     async def _run_async(self, run: Callable[[], Any]) -> None:
+        import asyncio
+
         loop = self._event_loop = asyncio.get_running_loop()
         task = asyncio.ensure_future(run())
 
@@ -324,17 +325,6 @@ class Runner:
         with self._part_lock:
             self._part = self._part._replace(**changes)
             self._cell.write(pack_component(self._part))
-
-
-def _fresh_for(channel: Channel) -> float:
-    """Give for how many seconds the newest record stays fresh: for ever where nobody said what stale is."""
-    if channel.version == 0:
-        return 0.0
-    if not channel.stale_after_ns:
-        return inf
-    newest = channel._peek()
-    written_ns = newest[2] if newest is not None else _core.boottime_ns()  # overwritten at this very moment
-    return float((written_ns + channel.stale_after_ns - _core.boottime_ns()) * 1e-9)
 
 
 def _describe(error: BaseException) -> str:

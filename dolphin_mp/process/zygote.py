@@ -20,7 +20,10 @@ import signal
 import socket
 import struct
 import sys
-from typing import Any, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+
+if TYPE_CHECKING:
+    from dolphin_mp.ipc import Board
 
 MAX_ORDER = 1 << 18
 MAX_TOLD = 1 << 16
@@ -97,6 +100,7 @@ def _receive(control: socket.socket, flags: int = 0, most: int = MAX_ORDER) -> t
 
 def _freeze() -> None:
     """Keep the collector from touching, and thus copying, the pages shared with the children."""
+    _handled[:] = _handled_signals()
     gc.collect()
     gc.freeze()
 
@@ -133,8 +137,7 @@ def _fork_each(control: socket.socket, lines: list[int]) -> NoReturn:
         for line in lines:
             if os.fork() == 0:
                 control.close()
-                _outlive(middle)
-                _park(line)
+                _park(line, middle)
     finally:
         os._exit(0)
 
@@ -150,19 +153,22 @@ def _outlive(parent: int) -> None:
             os.close(pidfd)
 
 
-def _park(descriptor: int) -> NoReturn:
-    """Wait to be told what to be, and be it."""
+def _park(descriptor: int, middle: int) -> NoReturn:
+    """Wait to be told what to be, and be it; `middle` is the process that forked this one."""
+    from dolphin_mp.process.kin import mark_self
     from dolphin_mp.process.lossy import own_descriptors
     from dolphin_mp.process.main import leave
 
     code = 1
     try:
         os.setsid()
+        mark_self()
         _reset()
         _close_all_but({descriptor, *own_descriptors()})
         line = socket.socket(fileno=descriptor)
         if not _is_told(line):
             _rehearse()
+        _outlive(middle)
         line.send(b"here")
         order, descriptors = _receive(line, socket.MSG_CMSG_CLOEXEC, MAX_TOLD)
         code = _obey(order, descriptors, line) if order else 0
@@ -190,11 +196,20 @@ def _is_told(line: socket.socket) -> bool:
 
 def _rehearse() -> None:
     """Be a spare: do before anybody waits for it what can be done before."""
-    from dolphin_mp.process.main import become
+    from setproctitle import setproctitle
+
     from dolphin_mp.process.rehearsal import rehearse
 
-    rehearse(_system, become)
-    _reset_signals()
+    setproctitle(f"spare [dolphin-mp {_system}]")
+    try:
+        rehearse(_system, _carry_out)
+    except OSError:  # no room for the files, say: it is only slower then
+        pass
+    except Exception:  # noqa: BLE001 - a bug of ours, which is only slower too
+        import traceback
+
+        traceback.print_exc()
+    _reset_signals(_handled_signals())
 
 
 def _close_all_but(kept: set[int]) -> None:
@@ -214,13 +229,17 @@ def _obey(order: bytes, descriptors: list[int], line: socket.socket) -> int:
     if not content:  # it was too long for a datagram
         with open(descriptors.pop(0), "rb") as file:  # noqa: PTH123 - a descriptor
             content = file.read()
+    line.close()
+    return _carry_out(content, descriptors[0] if descriptors else -1)
+
+
+def _carry_out(content: bytes, timer: int, board: Board | None = None) -> int:
     from dolphin_mp.process.assignment import Assignment
     from dolphin_mp.process.main import become
 
-    line.close()
     assignment = Assignment.from_data(json.loads(content))
     _surround(assignment.environment, assignment.cwd, assignment.open_files)
-    return become(assignment, descriptors[0] if descriptors else -1)
+    return become(assignment, timer, board)
 
 
 def _inspect(data: dict[str, Any], file: BinaryIO, line: socket.socket) -> None:
@@ -248,7 +267,7 @@ def _die_with(line: socket.socket) -> None:
 
 def _reset() -> None:
     """Undo what a fork shares, whatever the process is to be: signals, numpy's old random state."""
-    _reset_signals()
+    _reset_signals(_handled)
     random = sys.modules.get("numpy.random")
     if random is not None:
         random.seed()
@@ -272,12 +291,19 @@ def _reset_environment(environment: dict[str, str]) -> None:
     os.environ.update(item for item in environment.items() if own.get(item[0]) != item[1])
 
 
-def _reset_signals() -> None:
+_handled: list[int] = []  # signals that the zygote does not leave to the kernel: to look at all takes 0.3 ms
+
+
+def _handled_signals() -> list[int]:
+    numbers = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+    return [number for number in numbers if signal.getsignal(number) not in {signal.SIG_DFL, None}]
+
+
+def _reset_signals(handled: list[int]) -> None:
     """Handle signals as a fresh Python does, but for SIGINT: a Ctrl-C is the parent's to handle."""
     signal.set_wakeup_fd(-1)
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        if signal.getsignal(number) not in {signal.SIG_DFL, None}:
-            signal.signal(number, signal.SIG_DFL)
+    for number in handled:
+        signal.signal(number, signal.SIG_DFL)
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())

@@ -11,13 +11,13 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING
 
 from dolphin_mp.plan import ComponentPlan
-from dolphin_mp.supervision.flow import Ebb, flow_of
+from dolphin_mp.supervision.flow import Ebb, flow_of, members_of
 from dolphin_mp.supervision.vocabulary import ON_REQUEST, Adopted, Exited, Past, Remembered, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from dolphin_mp.plan import OutputPlan, Plan
+    from dolphin_mp.plan import Plan
 
 TERMINATED = 143  # what a component that SIGTERM ends leaves with
 _GOING = frozenset({"stopping", "stopped", "failed"})
@@ -45,8 +45,8 @@ class Trace:
 
     @property
     def is_done(self) -> bool:
-        """Whether it has ended for good."""
-        return self.state == "done" or self.phase == "done"
+        """Whether it has ended for good, and nobody has wanted it up again since."""
+        return self.state == "done" or (self.phase == "done" and self.state != "waiting")
 
     @property
     def should_live(self) -> bool:
@@ -142,6 +142,7 @@ _POLICY = frozenset(
         "on_failed",
         "ready_within_s",
         "stop_within_s",
+        "code",  # an operator's reload or restart brings in a new file
     }
 )
 
@@ -149,27 +150,40 @@ _POLICY = frozenset(
 def differing(old: Plan, new: Plan) -> frozenset[str]:
     """Give the components of the old plan that the new one leaves out or has run otherwise.
 
-    With them who reads a channel that is replaced, and all if processes are to see their parent's death in
-    another way.
+    With them who reads a channel that is replaced or shares a process with others than before, and all if
+    processes are to see their parent's death in another way.
     """
     after = {component.name: component for component in new.components}
     if old.orphan != new.orphan:
         return frozenset(component.name for component in old.components)
     names = [f.name for f in fields(ComponentPlan) if f.name not in _POLICY]
     gone = {c.name for c in old.components if c.name not in after or _differ(c, after[c.name], names)}
-    kept = {o for c in new.components for o in map(_layout, c.outputs)}
-    replaced = {o.channel for c in old.components for o in c.outputs if _layout(o) not in kept}
+    outputs = {o.channel: o for c in new.components for o in c.outputs}
+    replaced = {
+        o.channel
+        for c in old.components
+        for o in c.outputs
+        if o.channel not in outputs or _plain(o) != _plain(outputs[o.channel])
+    }
+    companions = _companions(new)
     return frozenset(
-        c.name for c in old.components if c.name in gone or any(i.channel in replaced for i in c.inputs)
+        c.name
+        for process, members in members_of(old).items()
+        for c in members
+        if c.name in gone
+        or any(i.channel in replaced for i in c.inputs)
+        or companions.get(process) != {m.name for m in members}
     )
 
 
+def _companions(plan: Plan) -> dict[str, set[str]]:
+    return {process: {m.name for m in members} for process, members in members_of(plan).items()}
+
+
 def _differ(old: object, new: object, names: Iterable[str]) -> bool:
+    if old == new:
+        return False
     return any(_plain(getattr(old, name)) != _plain(getattr(new, name)) for name in names)
-
-
-def _layout(output: OutputPlan) -> str:
-    return repr(_plain(output))
 
 
 def _plain(value: object) -> object:

@@ -77,6 +77,8 @@ def _reason(state: State, life: Life, blockers: Mapping[str, State]) -> str:
             return life.reason if life.phase is Phase.DONE else ""
         case State.WAITING:
             return _waits_for(blockers) if blockers else life.reason
+        case _ if life.phase is Phase.UNKILLABLE:
+            return f"unkillable: {life.reason}" if life.reason else "unkillable"
         case _:
             return life.reason
 

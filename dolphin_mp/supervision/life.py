@@ -11,8 +11,10 @@ A phase is finer than the state that people see. The way of a process that lives
 
     STARTING or READY --HungDetected--> HUNG --stacks written down, or not in time--> KILLED
 
-It leaves STARTING, READY, LEAVING, TERMINATED, HUNG and KILLED for BACKOFF, STOPPED, DONE, FAILED or a new
-SPAWNING only when the kernel says that it is dead.
+    KILLED --not dead in time: in the kernel's uninterruptible sleep--> UNKILLABLE
+
+It leaves STARTING, READY, LEAVING, TERMINATED, HUNG, KILLED and UNKILLABLE for BACKOFF, STOPPED, DONE, FAILED
+or a new SPAWNING only when the kernel says that it is dead.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ class Phase(Enum):
     TERMINATED = auto()  # got SIGTERM
     HUNG = auto()  # was found hung: its stacks are being written down
     KILLED = auto()  # got SIGKILL
+    UNKILLABLE = auto()  # did not die of it yet: nobody can do more
     STOPPED = auto()
     DONE = auto()
     FAILED = auto()
@@ -48,7 +51,8 @@ class Phase(Enum):
 
 RESTING = frozenset({Phase.WAITING, Phase.BACKOFF})
 RUNNING = frozenset({Phase.SPAWNING, Phase.STARTING, Phase.READY})
-GOING = frozenset({Phase.CANCELLED, Phase.DOOMED, Phase.LEAVING, Phase.TERMINATED, Phase.HUNG, Phase.KILLED})
+DYING = frozenset({Phase.KILLED, Phase.UNKILLABLE})
+GOING = DYING | {Phase.CANCELLED, Phase.DOOMED, Phase.LEAVING, Phase.TERMINATED, Phase.HUNG}
 OVER = frozenset({Phase.STOPPED, Phase.DONE, Phase.FAILED})
 
 STATE_OF = {
@@ -83,7 +87,8 @@ class Life:
     ``ready`` holds the members that the current incarnation has reported ready; ``done`` those that have
     ended for good, which outlives incarnations. ``rest_s`` is the last rest before jitter (None: the next
     restart comes at once), ``recent`` the times of automatic restarts inside the window (kept only if there
-    is a limit), ``restarts`` the number of all of them.
+    is a limit), ``restarts`` the number of all of them. ``granted`` is a deadline that was put off
+    because the driver came late.
     """
 
     unit: Unit
@@ -99,6 +104,7 @@ class Life:
     rest_s: float | None = None
     restarts: int = 0
     recent: tuple[float, ...] = ()
+    granted: float | None = None
 
     @property
     def all_done(self) -> bool:

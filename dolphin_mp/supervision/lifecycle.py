@@ -5,13 +5,15 @@ by itself stands in ``deadline``, and the driver hands in `Ticked` when that has
 pair of phase and event that can meet, those without effect included; any other pair raises
 `InvalidTransition`, and then nothing has changed.
 
-Three rules that the handlers share:
+Four rules that the handlers share:
 
 - ``then`` says what the death of the process leads to, so a stop or a restart may change its mind until then.
 - Members that said Done stay done when the process that they share restarts; only an operator who names such
   a member revives it. When all are done the process is on its way out, helped along as one asked to stop.
 - A command or a verdict that meets a spawn in flight is carried out when the process arrives.
 - What an earlier parent left (`Adopted`, `Remembered`) comes before anything else and starts nothing itself.
+- A driver that comes late was stopped or suspended, and its processes perhaps too: what is due of a living
+  one is put off once, so that they can use the time that they did not have. A rest that is over is over.
 """
 
 from __future__ import annotations
@@ -66,6 +68,12 @@ from dolphin_mp.supervision.vocabulary import (
 # Chosen: faulthandler writes a hundred threads in a few ms; a process past answering is not waited for.
 STACKS_WITHIN_S = 0.5
 
+# Chosen: a gigabyte is given back in a tenth of it. What lives longer is in D state, and nobody can help it.
+DEAD_WITHIN_S = 5.0
+
+# Chosen: a loop on a machine under load is late by tens of ms; a second that passed unseen is a freeze.
+LATE_S, GRACE_S = 1.0, 2.0
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:
@@ -90,7 +98,14 @@ def step(life: Life, event: object, now: float, random: Callable[[], float]) -> 
     handler = TABLE.get((life.phase, type(event)))
     if handler is None:
         raise InvalidTransition(life.unit.process, life.phase.name, event)
+    if isinstance(event, Ticked) and _was_frozen(life, now):
+        return replace(life, deadline=now + GRACE_S, granted=now + GRACE_S), ()
     return handler(life, event, Moment(now, random))
+
+
+def _was_frozen(life: Life, now: float) -> bool:
+    is_late = life.deadline is not None and now - life.deadline > LATE_S
+    return is_late and life.deadline != life.granted and life.phase is not Phase.BACKOFF
 
 
 def _ignore(life: Life, _event: object, _at: Moment) -> Step:
@@ -215,25 +230,30 @@ def _terminate(life: Life, _event: Ticked, _at: Moment) -> Step:
     return life, (Terminate(life.unit.process, life.incarnation),)
 
 
-def _kill(life: Life) -> Step:
-    life = replace(life, phase=Phase.KILLED, deadline=None)
+def _kill(life: Life, at: Moment) -> Step:
+    life = replace(life, phase=Phase.KILLED, deadline=at.now + DEAD_WITHIN_S)
     return life, (Kill(life.unit.process, life.incarnation),)
 
 
-def _give_up(life: Life, reason: str) -> Step:
+def _give_up(life: Life, reason: str, at: Moment) -> Step:
     """Kill a process, or note that it is to be killed when it arrives."""
     life = replace(life, reason=reason)
     if life.phase in {Phase.SPAWNING, Phase.CANCELLED, Phase.DOOMED}:
         return replace(life, phase=Phase.DOOMED, deadline=None), ()
-    return _kill(life)
+    return _kill(life, at)
 
 
-def _unready(life: Life, _event: Ticked, _at: Moment) -> Step:
-    return _give_up(life, f"not ready within {life.unit.ready_within_s:g} s")
+def _unready(life: Life, _event: Ticked, at: Moment) -> Step:
+    return _give_up(life, f"not ready within {life.unit.ready_within_s:g} s", at)
 
 
-def _outlived(life: Life, _event: Ticked, _at: Moment) -> Step:
-    return _kill(life)
+def _outlived(life: Life, _event: Ticked, at: Moment) -> Step:
+    return _kill(life, at)
+
+
+def _survived(life: Life, _event: Ticked, _at: Moment) -> Step:
+    """Say so and wait: its successor must not start beside it."""
+    return replace(life, phase=Phase.UNKILLABLE, deadline=None), ()
 
 
 def _examine(life: Life, event: HungDetected, at: Moment) -> Step:
@@ -246,8 +266,8 @@ def _ask_arrival(life: Life, event: Spawned, at: Moment) -> Step:
     return _ask(replace(life, pid=event.pid), at)
 
 
-def _kill_arrival(life: Life, event: Spawned, _at: Moment) -> Step:
-    return _kill(replace(life, pid=event.pid))
+def _kill_arrival(life: Life, event: Spawned, at: Moment) -> Step:
+    return _kill(replace(life, pid=event.pid), at)
 
 
 # ------------------------------------------------------------------ commands
@@ -322,8 +342,8 @@ def _turn(life: Life, _event: ReadersLeft, at: Moment) -> Step:
     return _dismiss(replace(life, reason="shutdown"), at)
 
 
-def _force(life: Life, _event: Forced, _at: Moment) -> Step:
-    return _give_up(replace(life, then=Then.STOP), "forced")
+def _force(life: Life, _event: Forced, at: Moment) -> Step:
+    return _give_up(replace(life, then=Then.STOP), "forced", at)
 
 
 # ------------------------------------------------------------------ death
@@ -440,6 +460,7 @@ ROWS: tuple[tuple[type, frozenset[Phase], Handler], ...] = (
     (Ticked, frozenset({Phase.BACKOFF}), _rested),
     (Ticked, frozenset({Phase.LEAVING}), _terminate),
     (Ticked, frozenset({Phase.TERMINATED, Phase.HUNG}), _outlived),
+    (Ticked, frozenset({Phase.KILLED}), _survived),
 )
 
 TABLE: dict[tuple[Phase, type], Handler] = {

@@ -98,6 +98,8 @@ def exit_text(code: int | None, reason: str = "") -> str:
     """Say how a process ended, tersely; nobody may have seen it."""
     if code is None:
         how = "died unseen"
+    elif code == EXIT_CONFIG:
+        how = f"bad configuration (exit {code})"
     elif code >= 0:
         how = f"exit {code}"
     else:

@@ -124,7 +124,7 @@ class World:
 
     def strangers(self):
         """Give the pids of all processes begotten in this test that live."""
-        return [pid for pid in sorted(descendants(os.getpid()) - self.before) if stat(pid)[0] != "Z"]
+        return [pid for pid in sorted(descendants(os.getpid()) - self.before) if lives(pid)]
 
     @staticmethod
     def title(pid):
@@ -208,6 +208,14 @@ def stat(pid):
     """Give (state, ppid, session) of a process."""
     words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return words[0], int(words[1]), int(words[3])
+
+
+def lives(pid):
+    """Tell whether a process is more than a zombie."""
+    try:
+        return stat(pid)[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):  # it was there a moment ago
+        return False
 
 
 def descendants(root):

@@ -33,3 +33,34 @@ def test_a_whole_status_is_measured_beside_an_empty_python() -> None:
 def test_an_unknown_bench_is_named() -> None:
     with pytest.raises(LookupError, match="no bench 'chanel'"):
         list(measure(["chanel"], TINY))
+
+
+@pytest.mark.slow
+def test_the_time_from_a_death_to_its_successor_is_measured_beside_a_fork() -> None:
+    rows = {row.what: row for row in measure(["mttr"], TINY)}
+    ours = rows["dolphin-mp, in setup()"]
+    assert ours.floor == "bare fork"
+    assert ours.limit_ns == 1.5e6
+    assert all(row.least_ns > 0 for row in rows.values())
+
+
+@pytest.mark.slow
+def test_starts_are_measured_beside_so_many_forks() -> None:
+    rows = [row for row in measure(["start"], TINY) if row.floor == "bare fork"]
+    assert [row.reach for row in rows] == [2.0, None, None]
+    assert all(row.ratio is not None for row in rows)
+
+
+@pytest.mark.slow
+def test_wake_ups_and_memory_of_an_idle_system_are_measured() -> None:
+    rows = {row.what: row for row in measure(["idle"], TINY)}
+    assert rows["wake-ups of the parent"].limit_ns == 0
+    assert 1 < rows["of the components"].median_ns < 1000
+    assert rows["of the components"].unit == "MiB"
+
+
+@pytest.mark.slow
+def test_status_of_many_is_measured() -> None:
+    rows = {row.what: row for row in measure(["scale"], TINY)}
+    assert rows["status of 3"].floor == "an empty question"
+    assert rows["dolphin-mp status"].limit_ns == 150e6

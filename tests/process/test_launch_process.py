@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from dolphin_mp import Client
+from dolphin_mp.paths import runtime_folder
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 30.0
@@ -37,6 +38,16 @@ class Loud(Component):
         for _ in range(100):
             print("loud " + "x" * 100)
         self.out.publish(0.0)
+
+class Deaf(Component):
+    every = "5ms"
+    def step(self):
+        import time
+        while True:
+            try:
+                time.sleep(600)
+            except SystemExit:
+                pass
 
 class Finish(Component):
     every = "10ms"
@@ -261,6 +272,22 @@ def test_on_a_terminal_each_component_has_a_line_and_ctrl_c_stops(home, on_termi
     launch.wait_for(r"stopping \(SIGINT\); Ctrl-C kills what does not stop")
     assert launch.end() == 0
     assert "stopped\r\n" in launch.shown
+
+
+def test_a_second_ctrl_c_forces_and_a_third_is_none_too_many(home, on_terminal):
+    configure(home, "force", deaf="Deaf", tick="Tick")
+    launch = on_terminal("launch")
+    launch.wait_for(r"deaf +.*ready")
+    launch.type("\x03")
+    launch.wait_for(r"stopping \(SIGINT\); Ctrl-C kills what does not stop")
+    with Client("force") as client:
+        pid = next(row["pid"] for row in client.status()["components"] if row["name"] == "deaf")
+    pidfd = os.pidfd_open(pid)
+    launch.type("\x03\x03")
+    assert launch.end() == 0
+    assert select.select([pidfd], [], [], LIMIT_S)[0]
+    os.close(pidfd)
+    assert not Path(runtime_folder("force")).exists()
 
 
 def test_without_colour_a_terminal_gets_none(home, on_terminal):

@@ -10,12 +10,14 @@ import struct
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from dolphin_mp import Client
 from dolphin_mp.crashes.shelf import crashes_folder, read_facts
 from dolphin_mp.ipc import Board
+from dolphin_mp.ipc.folder import FOLDER
 from dolphin_mp.logs.files import files_folder
 from dolphin_mp.logs.reader import Follower
 from dolphin_mp.parent.spawner import Line, Spawner
@@ -73,6 +75,12 @@ PARTS = """
         out = Output("i8", keep=64)
         def step(self):
             self.out.publish(int(self.inn.latest().value))
+
+    class Vast(Component):
+        every = "1h"
+        out = Output("u1", shape=(1 << 44,))
+        def step(self):
+            pass
 
     class Idle(Component):
         every = "1h"
@@ -200,7 +208,8 @@ def pids_of(client):
 
 
 def test_the_living_are_taken_over_as_they_are(town, client):
-    first = town.launch(configuration("tick", "follow", "idle"))
+    pair = "".join(f'\n[components.{name}]\nrun = "parts:Idle"\nprocess = "pair"' for name in ("one", "two"))
+    first = town.launch(configuration("tick", "follow", "idle") + pair)
     first.until(event="settled")
     one = client()
     before = town.rows(one)
@@ -209,7 +218,7 @@ def test_the_living_are_taken_over_as_they_are(town, client):
     first.kill()
     second = town.launch()
     adopted = second.until(event="adopted")
-    assert set(adopted["components"]) == {"tick", "follow", "idle"}
+    assert set(adopted["components"]) == set(before) == {"tick", "follow", "idle", "one", "two"}
     second.until(event="settled")
     two = client()
     status = two.status()
@@ -395,8 +404,9 @@ def test_one_that_was_asked_of_the_zygote_is_never_born(town, client):
     first.kill()
     second = town.launch()
     second.until(component="idle2", state="ready")
-    for pid in zygotes:
+    for pid in zygotes:  # one of them may have been about to park a spare
         os.kill(pid, signal.SIGCONT)
+    for pid in zygotes:
         town.wait_gone(pid)
     row = town.rows(client())["idle2"]
     assert (row["incarnation"], row["restarts"]) == (3, 0)
@@ -482,15 +492,16 @@ def test_a_parent_that_is_killed_while_it_takes_over_is_followed_by_the_next(tow
 
 
 def test_a_parent_that_is_killed_while_it_ends_the_unfit_is_followed_by_the_next(town, client):
-    town.launch(configuration("slow", "idle")).until(event="settled")
+    text = configuration("idle", "slow") + '\nrestart = "never"'
+    town.launch(text).until(event="settled")
     before = pids_of(client())
     town.parents[0].kill()
-    changed = configuration("idle", "slow") + '\nevery = "2h"\nrestart = "never"'
-    second = town.launch(changed)
+    second = town.launch(text + '\nevery = "2h"')
     town.wait_for_path(town.folder / "closing")
     second.kill()
     (town.folder / "close").touch()
-    third = town.launch(changed)
+    town.wait_gone(before["slow"])
+    third = town.launch(text)  # by that it ran; that it was asked to end says nothing about it
     third.until(event="settled")
     after = town.rows(client())
     assert (after["slow"]["state"], after["slow"]["incarnation"]) == ("ready", 2)
@@ -502,17 +513,21 @@ def test_a_parent_that_is_killed_while_it_ends_the_unfit_is_followed_by_the_next
 
 
 def test_only_what_changed_is_restarted(town, client):
-    text = configuration("tick", "follow", "idle", "idle2")
-    town.launch(text).until(event="settled")
+    text = configuration("tick", "follow", "idle", "finish", "idle2")
+    first = town.launch(text)
+    first.until(component="finish", state="done")
+    first.until(event="settled")
     before = pids_of(client())
     town.parents[0].kill()
     changed = text.replace('"parts:Tick"', '"parts:Tick"\noptions = { step = 1000000 }')
     changed += "\nmax_restarts = 3"
+    changed = changed.replace('"parts:Finish"', '"parts:Finish"\nevery = "5ms"')
     second = town.launch(changed.replace("components.idle]", "components.other]"))
+    second.until(component="finish", state="done", incarnation=2)
     second.until(event="settled")
     after = town.rows(client())
-    assert set(after) == {"tick", "follow", "other", "idle2"}
-    assert {row["state"] for row in after.values()} == {"ready"}
+    assert set(after) == {"tick", "follow", "other", "finish", "idle2"}
+    assert {row["state"] for name, row in after.items() if name != "finish"} == {"ready"}
     assert {name: after[name]["pid"] for name in ("follow", "idle2")} == {
         name: before[name] for name in ("follow", "idle2")
     }
@@ -522,6 +537,19 @@ def test_only_what_changed_is_restarted(town, client):
     assert processes(town, "idle") == []
     records = client().channel("tick.out").history(2)
     assert records[1].value - records[0].value == 1000000
+
+
+def test_a_launch_that_comes_to_nothing_leaves_the_living_alone(town, client):
+    text = configuration("tick", "idle")
+    town.launch(text).until(event="settled")
+    before = pids_of(client())
+    town.parents[0].kill()
+    refused = town.launch(text + '\n[components.vast]\nrun = "parts:Vast"')
+    assert town.finish(refused.process) == 1
+    assert "vast" in refused.process.err.read_text()
+    town.version(client(), "tick.out", client().channel("tick.out").version + 20)
+    town.launch(text).until(event="adopted")
+    assert pids_of(client()) == before
 
 
 def test_a_channel_of_another_layout_is_replaced_and_its_readers_are_restarted(town, client):
@@ -539,7 +567,22 @@ def test_a_channel_of_another_layout_is_replaced_and_its_readers_are_restarted(t
     assert client().channel("tick.out").keep == 2048
 
 
-@pytest.mark.parametrize("damage", ["version", "missing", "garbage"])
+def test_one_that_was_changing_when_its_parent_died_is_started_anew(town, client):
+    town.launch(configuration("tick", "idle")).until(event="settled")
+    before = pids_of(client())
+    town.parents[0].kill()
+    # as `remember` writes it while tick is changed
+    file = town.runtime / "plan.json"
+    data = json.loads(file.read_text())
+    data["plan"]["components"] = [c for c in data["plan"]["components"] if c["name"] != "tick"]
+    file.write_text(json.dumps(data))
+    town.launch().until(event="settled")
+    after = town.rows(client())
+    assert (after["tick"]["state"], after["tick"]["incarnation"]) == ("ready", 2)
+    assert after["idle"]["pid"] == before["idle"]
+
+
+@pytest.mark.parametrize("damage", ["version", "missing", "layout"])
 def test_what_another_version_has_started_is_ended_in_order_and_started_anew(town, client, damage):
     town.launch(configuration("tick", "follow")).until(event="settled")
     before = pids_of(client())
@@ -551,7 +594,9 @@ def test_what_another_version_has_started_is_ended_in_order_and_started_anew(tow
     elif damage == "missing":
         plan.unlink()
     else:
-        plan.write_text("{")
+        with Path(FOLDER, board_name(town.name)).open("r+b") as board:
+            board.seek(8)
+            board.write(struct.pack("<I", 99))
     town.launch().until(event="settled")
     for pid in before.values():
         town.wait_gone(pid)
@@ -563,9 +608,10 @@ def test_what_another_version_has_started_is_ended_in_order_and_started_anew(tow
 
 
 def test_one_whose_row_names_another_is_found_by_its_lock_ended_and_started_anew(town, client):
-    town.launch(configuration("tick", "idle")).until(event="settled")
+    town.launch(configuration("tick", "idle") + '\nstop_within = "1s"').until(event="settled")
     before = pids_of(client())
     town.parents[0].kill()
+    os.kill(before["idle"], signal.SIGSTOP)  # to ask it is not enough
     board = Board.attach(board_name(town.name))
     at = board._at(board.find("idle"))
     board._memory[at : at + 16] = struct.pack("<IIQ", os.getpid(), os.getpid(), 1)
@@ -648,6 +694,7 @@ def test_ten_that_publish_at_a_kilohertz_notice_nothing(town, client):
 
 
 def test_an_adopted_one_that_hangs_is_found_killed_and_told_of(town, client):
+    began_s = time.clock_gettime(time.CLOCK_BOOTTIME)
     text = configuration("hang", "idle").replace('Hang"', 'Hang"\nhang_after = "300ms"')
     first = town.launch(text)
     first.until(event="settled")
@@ -662,7 +709,10 @@ def test_an_adopted_one_that_hangs_is_found_killed_and_told_of(town, client):
     assert second.until(component="hang", state="ready", incarnation=2)["restarts"] == 1
     told = second.until(event="crash", process="hang")
     bundle = crashes_folder(town.name) / told["id"]
-    assert "hung" in read_facts(bundle)["reason"]
+    facts = read_facts(bundle)
+    assert "hung" in facts["reason"]
+    age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - began_s
+    assert 0 < facts["uptime_s"] < age_s + 0.01  # a clock tick
     assert "in step" in (bundle / "stacks.txt").read_text()
 
 

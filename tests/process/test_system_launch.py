@@ -80,7 +80,7 @@ def test_it_starts_with_the_data_flow_and_stops_against_it(chain, watch):
     parent = chain.run_system()
     client = chain.await_launch()
     watcher = watch(client)
-    rows = watcher.until(lambda rows: rows["source"]["pid"])
+    rows = watcher.until(lambda rows: rows["source"]["state"] == "starting")  # of its pid no event tells
     assert [rows[name]["state"] for name in ("source", "middle", "sink")] == [
         "starting",
         "waiting",

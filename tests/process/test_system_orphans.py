@@ -26,9 +26,11 @@ def orphaned(world):
     """Give a function that launches, kills the parent and gives (client, components' pids)."""
     with contextlib.ExitStack() as stack:
 
-        def orphaned(components, orphan, **settings):
+        def orphaned(components, orphan, record_of=None, **settings):
             System(world.name, components, orphan=orphan).launch(detach=True, **settings).close()
             client = stack.enter_context(Client(world.name))
+            if record_of:
+                world.version(client, record_of)
             pids = {name: row["pid"] for name, row in world.rows(client).items()}
             for name in pids:
                 world.version(client, f"{name}.out")
@@ -113,7 +115,7 @@ def test_one_that_does_not_heed_its_parents_death_is_killed_with_its_group(world
 
 
 def test_the_next_launch_takes_up_what_the_dead_have_left(world, orphaned):
-    client, pids = orphaned({"tick": ticker()}, "stop")
+    client, pids = orphaned({"tick": ticker()}, "stop", record_of="tick.out")
     world.wait_gone(pids["tick"])
     last = client.latest("tick.out")
     with System(world.name, {"tick": ticker()}).launch() as again:

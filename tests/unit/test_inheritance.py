@@ -74,6 +74,7 @@ def test_of_several_in_one_process_those_that_are_done_stay_so() -> None:
         (trace("failed", "failed", reason="exit 78"), State.FAILED),
         (trace("backoff", "failed", reason="exit 1"), State.BACKOFF),
         (trace("waiting"), State.WAITING),
+        (trace("waiting", "done"), State.WAITING),
         (trace("done"), State.DONE),
         (trace("ready", "done"), State.DONE),
         (trace("starting"), State.WAITING),
@@ -186,6 +187,17 @@ def test_who_reads_a_channel_that_is_replaced_can_not_stay_either() -> None:
     old = plan(component("ob"), component("edge", "ob"), component("far", "edge"))
     wide = component("ob", outputs=(OutputPlan("out", "ob.out", "<f8", (), 8, 8),))
     assert differing(old, plan(wide, *old.components[1:])) == {"ob", "edge"}
+
+
+def test_who_gets_or_loses_company_in_its_process_starts_anew_with_it() -> None:
+    alone, pair = (
+        component("ob"),
+        (replace(component("ob"), process="p"), replace(component("mc"), process="p")),
+    )
+    assert differing(plan(*pair), plan(*pair)) == frozenset()
+    assert differing(plan(pair[0]), plan(*pair)) == {"ob"}
+    assert differing(plan(*pair), plan(pair[0])) == {"ob", "mc"}
+    assert differing(plan(*pair), plan(alone, pair[1])) == {"ob", "mc"}
 
 
 def test_readers_go_before_whom_they_read_from() -> None:

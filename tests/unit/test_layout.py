@@ -96,7 +96,7 @@ def test_nothing_but_the_command_imports_the_command() -> None:
     [
         ("logs", "ipc paths"),
         ("hang", "ipc plan supervision.vocabulary"),
-        ("crashes", "ipc paths plan values envfile supervision hang logs.reader"),
+        ("crashes", "ipc paths plan values envfile supervision hang logs.files logs.pipe logs.reader"),
         ("supervision", "plan"),
     ],
 )

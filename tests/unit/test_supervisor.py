@@ -211,18 +211,18 @@ def test_a_spawn_that_takes_too_long_is_killed_on_arrival() -> None:
         ("always", 1, "starting", "exit 1"),
         ("always", SEGFAULT, "starting", "killed by SIGSEGV"),
         ("always", TEMPORARY, "starting", "exit 75"),
-        ("always", CONFIGURATION, "failed", "exit 78"),
+        ("always", CONFIGURATION, "failed", "bad configuration (exit 78)"),
         ("on-failure", 0, "done", "exit 0"),
         ("on-failure", 1, "starting", "exit 1"),
         ("on-failure", SEGFAULT, "starting", "killed by SIGSEGV"),
         ("on-failure", TEMPORARY, "starting", "exit 75"),
-        ("on-failure", CONFIGURATION, "failed", "exit 78"),
+        ("on-failure", CONFIGURATION, "failed", "bad configuration (exit 78)"),
         ("never", 0, "done", "exit 0"),
         ("never", 1, "failed", "exit 1"),
         ("never", -34, "failed", "killed by SIGRTMIN"),
         ("never", -40, "failed", "killed by signal 40"),
         ("never", TEMPORARY, "failed", "exit 75"),
-        ("never", CONFIGURATION, "failed", "exit 78"),
+        ("never", CONFIGURATION, "failed", "bad configuration (exit 78)"),
     ],
 )
 def test_the_policy_says_what_follows_an_exit(restart: str, code: int, state: str, why: str) -> None:
@@ -390,9 +390,9 @@ def test_a_stop_asks_then_terminates_then_kills() -> None:
 
 
 def test_a_late_tick_does_all_that_is_due() -> None:
-    s = system(component("ob", stop_within_s=10.0))
+    s = system(component("ob", stop_within_s=0.2))
     drive(s, [(0, Launched()), *up("ob"), (100, StopRequested("ob"))])
-    assert drive(s, [(200, Ticked())]) == ["200 terminate ob#1", "200 kill ob#1"]
+    assert drive(s, [(101, Ticked())]) == ["101 terminate ob#1", "101 kill ob#1"]
 
 
 def test_a_stop_that_is_obeyed_is_no_more_than_that() -> None:

@@ -27,7 +27,7 @@ IMPOSSIBLE = {
     **dict.fromkeys(("Spawned",), frozenset(Phase) - {Phase.SPAWNING, Phase.CANCELLED, Phase.DOOMED}),
     "SpawnFailed": frozenset(Phase) - {Phase.SPAWNING, Phase.CANCELLED, Phase.DOOMED},
     "Exited": RESTING | OVER | {Phase.SPAWNING, Phase.CANCELLED, Phase.DOOMED},
-    "Ticked": OVER | {Phase.WAITING, Phase.READY, Phase.CANCELLED, Phase.DOOMED, Phase.KILLED},
+    "Ticked": OVER | {Phase.WAITING, Phase.READY, Phase.CANCELLED, Phase.DOOMED, Phase.UNKILLABLE},
     "Adopted": frozenset(Phase) - {Phase.WAITING},
     "Remembered": frozenset(Phase) - {Phase.WAITING},
     "Admitted": frozenset(Phase) - {Phase.WAITING},

@@ -1,0 +1,89 @@
+"""Signals, as a component's process hears them.
+
+The kernel gives a signal to any thread that does not block it, a user's as well as ours, and to an arbitrary
+one when the process was stopped as it came. Python handles it in the main thread, whose sleep does not end by
+that. So the thread that takes it writes a byte into a pipe, for the pulse to wake the main thread.
+Source: signal(7); `signal.set_wakeup_fd`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import select
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from dolphin_mp.process.runner import TERMINATED, Terminated
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+
+    from dolphin_mp.process.runner import Runner
+
+NUDGE = signal.SIGURG  # chosen: ignored where nobody handles it, so that a late one harms nobody
+_END = b"\0"  # no signal's number
+
+
+def catch_signals(runners: Sequence[Runner], *, alone: bool) -> None:
+    """SIGTERM asks first; a second one leaves whatever the main thread is doing.
+
+    So do a Ctrl-C and a hang-up where no parent handles them. A process that the component forks takes none
+    of them for it.
+    """
+
+    def terminate(_number: int, _frame: FrameType | None) -> None:
+        if all(runner.bell.rung for runner in runners):
+            raise Terminated(TERMINATED)
+        for runner in runners:
+            runner.bell.ring()
+
+    def be_another() -> None:
+        with contextlib.suppress(ValueError):  # forked by a thread of another interpreter
+            signal.set_wakeup_fd(-1)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, NUDGE):
+                if signal.getsignal(number) in {terminate, _wake}:
+                    signal.signal(number, signal.SIG_DFL)
+
+    signal.signal(signal.SIGTERM, terminate)
+    signal.signal(signal.SIGINT, terminate if alone else signal.SIG_IGN)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup(1)
+        signal.signal(signal.SIGHUP, terminate if alone else signal.SIG_IGN)
+    os.register_at_fork(after_in_child=be_another)
+
+
+def _wake(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing but end a system call of the main thread, after which it handles what there is."""
+
+
+class Nudge:
+    """Passes on to the main thread that there is a signal to handle; made by that thread."""
+
+    def __init__(self) -> None:
+        self._main = threading.get_ident()
+        self._reading, self._writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._poll = select.poll()
+        self._poll.register(self._reading, select.POLLIN)
+        signal.signal(NUDGE, _wake)
+        self._before = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
+
+    def wait_until(self, deadline_ns: int) -> bool:
+        """Pass signals on until CLOCK_MONOTONIC reaches the deadline (False) or `end` was called (True)."""
+        while True:
+            left_ms = math.ceil((deadline_ns - time.monotonic_ns()) / 1e6)
+            if not self._poll.poll(max(0, left_ms)):
+                return False
+            numbers = os.read(self._reading, 4096)
+            if _END in numbers:
+                return True
+            if set(numbers) - {NUDGE}:
+                signal.pthread_kill(self._main, NUDGE)
+
+    def end(self) -> None:
+        """Pass nothing on any more; called by the main thread."""
+        signal.set_wakeup_fd(self._before)
+        os.write(self._writing, _END)

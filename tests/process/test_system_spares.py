@@ -1,0 +1,177 @@
+"""Spares: a dead component's successor is a process that was parked before."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from dolphin_mp import Component, Output, System
+from dolphin_mp.parent.spares import SPARES
+
+SOON = {"backoff": {"reset_after": "0s"}}  # each restart comes at once
+
+
+def teller():
+    class Teller(Component):
+        every = "1h"
+        facts = Output("i8")
+
+        def setup(self):
+            self.facts.publish(os.getpid())
+
+        def step(self):
+            pass
+
+    return Teller
+
+
+def parked(world):
+    """Give the pids of this system's spares."""
+    return {pid for pid in world.strangers() if world.title(pid) == f"spare [dolphin-mp {world.name}]"}
+
+
+def kinds(pid):
+    """Give what a component's descriptors lead to, less its own names and what its pulse opens."""
+    links = [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+    return sorted(link.rpartition("/")[0] or link for link in links if not link.startswith("/proc/"))
+
+
+@pytest.fixture
+def filled(up, world):
+    """Give a function that launches components and gives (client, watcher, spares), all of them parked."""
+
+    def filled(components):
+        client, watcher = up(components)
+        client.restart("a")  # takes one, and thus has one parked anew, of which the watcher hears
+        watcher.until_event(event="spares")
+        while len(found := parked(world)) < SPARES:
+            watcher.until_event(event="spares")
+        return client, watcher, found
+
+    return filled
+
+
+def kill(world, client, watcher, name="a", also=()):
+    """Kill a component, and others before it; gives its successor's row, once that is ready."""
+    row = world.rows(client)[name]
+    for pid in (*also, row["pid"]):
+        os.kill(pid, signal.SIGKILL)
+    return watcher.until(
+        lambda rows: rows[name]["restarts"] > row["restarts"] and rows[name]["state"] == "ready"
+    )[name]
+
+
+def test_a_successor_is_a_spare_and_another_is_parked(filled, world):
+    client, watcher, spares = filled({"a": (teller(), SOON)})
+    for _ in range(2 * SPARES):
+        row = kill(world, client, watcher)
+        assert row["pid"] in spares
+        assert world.title(row["pid"]) == f"a [dolphin-mp {world.name}]"
+        assert int(client.latest("a.facts").value) == row["pid"]
+        watcher.until_event(event="spares")
+        spares = parked(world)
+        assert len(spares) == SPARES
+
+
+def test_a_dead_spare_is_no_successor(filled, world):
+    client, watcher, spares = filled({"a": (teller(), SOON)})
+    victim, *others = sorted(spares)
+    assert kill(world, client, watcher, also=[victim])["pid"] in others
+    watcher.until_event(event="spares")
+    assert len(parked(world)) == SPARES
+
+
+def test_without_any_a_successor_is_forked(filled, world):
+    client, watcher, spares = filled({"a": (teller(), SOON)})
+    row = kill(world, client, watcher, also=spares)
+    assert row["pid"] not in spares
+    watcher.until_event(event="spares")
+    assert len(parked(world)) == SPARES
+
+
+def test_one_killed_while_it_becomes_the_successor_is_followed_by_another(filled, world):
+    client, watcher, spares = filled({"a": (teller(), SOON)})
+    for pid in spares:
+        os.kill(pid, signal.SIGSTOP)
+    before = world.rows(client)["a"]
+    os.kill(before["pid"], signal.SIGKILL)
+    watcher.until_event(event="state", state="starting", incarnation=before["incarnation"] + 1)
+    for pid in spares:
+        os.kill(pid, signal.SIGKILL)
+    watcher.until(
+        lambda rows: rows["a"]["restarts"] == before["restarts"] + 2 and rows["a"]["state"] == "ready"
+    )
+    assert world.rows(client)["a"]["pid"] not in spares
+
+
+def test_spares_outlive_the_zygote_that_made_them(filled, world):
+    client, watcher, spares = filled({"a": (teller(), SOON)})
+    zygote = next(pid for pid in world.strangers() if world.title(pid).startswith("zygote ["))
+    assert kill(world, client, watcher, also=[zygote])["pid"] in spares
+    watcher.until_event(event="spares")  # which the next zygote has made
+    assert len(parked(world)) == SPARES
+
+
+def test_they_hold_nothing_of_each_other_nor_of_their_rehearsal(filled, world):
+    client, watcher, spares = filled({"a": (teller(), SOON), "b": teller()})
+    for pid in spares:
+        links = [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+        assert len([link for link in links if link.startswith("socket:")]) == 1, links
+        assert len(links) <= 6, links  # three streams, two of them perhaps opened anew, and its line
+        assert not any(world.name in link or "anon_inode" in link for link in links), links
+        assert world.stat(pid)[1] == client.status()["pid"]
+        assert len(list(Path(f"/proc/{pid}/task").iterdir())) == 1
+    assert not list(world.runtime.glob("spare*"))
+    pid = kill(world, client, watcher)["pid"]
+    assert kinds(pid) == kinds(world.rows(client)["b"]["pid"])  # which was forked, not parked
+
+
+def test_they_end_with_the_parent(world):
+    with System(world.name, {"a": teller()}, orphan="stop").launch(detach=True) as client:
+        parent = client.status()["pid"]
+        client.restart("a")
+        spares = parked(world)
+        os.kill(parent, signal.SIGKILL)
+        for pid in spares | parked(world):
+            world.wait_gone(pid)
+    world.cli("shutdown", "--system", world.name)
+
+
+def test_a_component_that_is_not_preloaded_is_first_imported_in_its_own_process(world, watch):
+    world.write(
+        "apart.py",
+        """
+        import os
+        IMPORTED_BY = os.getpid()
+        from dolphin_mp import Component, Output
+        class Apart(Component):
+            every = "1h"
+            by = Output("i8")
+            def setup(self):
+                self.by.publish(IMPORTED_BY)
+            def step(self):
+                pass
+        """,
+    )
+    world.write("shared.py", Path("apart.py").read_text().replace("Apart", "Shared"))
+    world.toml(
+        """
+        [components.apart]
+        run = "apart:Apart"
+        preload = false
+        [components.shared]
+        run = "shared:Shared"
+        """
+    )
+    process = world.run_system()
+    with world.await_launch() as client:
+        watcher = watch(client)
+        watcher.until(lambda rows: {row["state"] for row in rows.values()} == {"ready"})
+        for _ in range(2):
+            rows = world.rows(client)
+            assert int(client.latest("apart.by").value) == rows["apart"]["pid"]
+            assert int(client.latest("shared.by").value) != rows["shared"]["pid"]
+            client.restart("apart")
+        client.shutdown()
+    assert world.finish(process) == 0

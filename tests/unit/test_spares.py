@@ -1,0 +1,142 @@
+"""The pool of parked processes, without processes: their ends of the lines are this test's own."""
+
+import os
+import socket
+
+import pytest
+
+from dolphin_mp.parent import spares as module
+from dolphin_mp.parent.poller import Poller
+from dolphin_mp.parent.spares import Spares
+from dolphin_mp.parent.spawner import Line, SpawnError
+
+
+class FakeSpawner:
+    """Makes lines whose other ends it keeps."""
+
+    def __init__(self):
+        self.generation = 1
+        self.others = []
+        self.is_broken = False
+
+    def park(self):
+        if self.is_broken:
+            raise SpawnError("no more")
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self.others.append(theirs)
+        return Line(ours)
+
+    def report(self):
+        for other in self.others:
+            other.send(b"here")
+
+    def close(self):
+        for other in self.others:
+            other.close()
+
+
+@pytest.fixture
+def spawner():
+    spawner = FakeSpawner()
+    yield spawner
+    spawner.close()
+
+
+@pytest.fixture
+def poller():
+    poller = Poller()
+    yield poller
+    poller.close()
+
+
+@pytest.fixture
+def spares(spawner, poller):
+    spares = Spares(spawner, poller, lambda: None, wanted=2)
+    yield spares
+    spares.close()
+
+
+def test_they_are_ready_once_they_have_reported(spares, spawner, poller):
+    spares.refill()
+    assert (len(spares), spares.is_full, spares.take(b"x")) == (0, False, None)
+    spawner.report()
+    poller.poll(0)
+    assert (len(spares), spares.is_full) == (2, True)
+
+
+def test_one_that_is_taken_is_told_and_another_is_made(spares, spawner, poller):
+    spares.refill()
+    spawner.report()
+    poller.poll(0)
+    spare = spares.take(b"be it")
+    assert spare.pid == os.getpid()  # who reported
+    os.close(spare.pidfd)
+    assert spawner.others[1].recv(100) == b"run\nbe it"
+    assert spawner.others[1].recv(100) == b""
+    spares.refill()
+    assert len(spawner.others) == 3
+
+
+def test_what_is_too_long_for_a_datagram_comes_as_a_file(spares, spawner, poller):
+    spares.refill()
+    spawner.report()
+    poller.poll(0)
+    content = b"x" * (1 << 20)
+    os.close(spares.take(content).pidfd)
+    order, descriptors, _, _ = socket.recv_fds(spawner.others[1], 100, 1)
+    assert order == b"run"
+    with open(descriptors[0], "rb") as file:  # noqa: PTH123 - a descriptor
+        assert file.read() == content
+
+
+def test_a_dead_one_is_passed_over(spares, spawner, poller):
+    spares.refill()
+    spawner.report()
+    poller.poll(0)
+    spawner.others[1].close()
+    spare = spares.take(b"be it")
+    os.close(spare.pidfd)
+    assert spawner.others[0].recv(100) == b"run\nbe it"
+    assert len(spares) == 0
+
+
+@pytest.mark.parametrize(("age_s", "made"), [(0.0, 3), (3600.0, 2)])
+def test_one_that_dies_is_replaced_at_once_only_if_it_was_old(
+    spares, spawner, poller, monkeypatch, age_s, made
+):
+    monkeypatch.setattr(module, "AGE_S", age_s)
+    spares.refill()
+    spawner.report()
+    poller.poll(0)
+    spawner.others[0].close()
+    poller.poll(0)
+    assert len(spares) == 1
+    assert len(spawner.others) == made
+    spares.refill()
+    assert len(spawner.others) == 3
+
+
+def test_one_that_dies_unborn_is_not_replaced_at_once(spares, spawner, poller, monkeypatch):
+    monkeypatch.setattr(module, "AGE_S", 0.0)
+    spares.refill()
+    spawner.others[0].close()
+    poller.poll(0)
+    assert len(spawner.others) == 2
+
+
+def test_those_without_the_present_modules_are_not_taken_and_are_replaced(spares, spawner, poller):
+    spares.refill()
+    spawner.report()
+    poller.poll(0)
+    spawner.generation += 1
+    assert spares.take(b"be it") is None
+    spares.refill()
+    assert spawner.others[0].recv(100) == b""  # hung up: it ends
+    assert len(spawner.others) == 4
+
+
+def test_where_none_can_be_made_there_are_fewer(spares, spawner):
+    spawner.is_broken = True
+    spares.refill()
+    assert spares.take(b"be it") is None
