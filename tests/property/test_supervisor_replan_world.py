@@ -99,7 +99,7 @@ class World(base.World):
         self.rewired: list[Rewire] = []
         self.patience: dict[str, float] = defaultdict(float)
         self.excused_from_order: set[str] = set()
-        self.judged: set[str] = set()  # may rest after a death that was judged by earlier limits
+        self.has_replanned = False
 
     # -------------------------------------------------------------- the simpler account
 
@@ -168,6 +168,7 @@ class World(base.World):
             (n for n, a in enumerate(actions) if isinstance(a, Spawn | Ask)), default=len(actions)
         ), "something starts or stops before the channels are replaced"
         new, self.wanted = self.wanted, None
+        self.has_replanned = True
         assert new is not None
         assert new == self.rewired[0].plan
         self.down = down = self.must_be_down(new)
@@ -211,14 +212,6 @@ class World(base.World):
             State.WAITING,
         }  # to stop what is done or failed changes nothing
         self.unwanted &= processes & {self.order.process_of[n] for n, r in before.items() if r.state in rests}
-        for process in processes:
-            limits = [
-                [(c.name, c.max_restarts, c.within_s) for c in plan.components if c.process == process]
-                for plan in (self.plan, new)
-            ]
-            if process not in kept or limits[0] != limits[1]:
-                self.restarted[process].clear()
-                self.judged.add(process)
         for process in set(self.processes) - processes:
             self.incarnations.pop(process)
         self.incarnations = dict.fromkeys(processes, 0) | self.incarnations
@@ -280,14 +273,13 @@ class World(base.World):
             self.killed.add(process)
 
     def _check_tally(self, before: dict[str, Any], after: dict[str, Any], actions: list[Action]) -> None:
-        if self.rewired:
-            return
-        for process in [p for p in self.judged if p in self.members]:
-            name = self.members[process][0].name
-            if before[name].state is not State.BACKOFF or after[name].state is not State.BACKOFF:
-                self.judged.discard(process)
-                before = {**before, name: replace(before[name], restarts=after[name].restarts)}
-        super()._check_tally(before, after, actions)
+        if not self.has_replanned:
+            super()._check_tally(before, after, actions)
+        elif not self.rewired:  # which limits a death was judged by is hard to say in few words
+            spawned = {a.process for a in actions if isinstance(a, Spawn)}
+            for process, members in self.members.items():
+                more = after[members[0].name].restarts - before[members[0].name].restarts
+                assert more in ({0, 1} if process in spawned else {0})
 
     def is_held(self, process: str) -> bool:
         return self.wanted is not None and process in self.must_be_down(self.wanted)
