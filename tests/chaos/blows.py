@@ -332,6 +332,7 @@ def parent_killed(on: Field, rng: Random) -> Effect:
     on.world.rest(rng.choice([0, rng.uniform(0, 0.05)]))
     kill(on.world.parent, signal.SIGKILL)
     on.world.wait(lambda: not on.world.status()["supervised"], 5.0)
+    on.world.end_kin()  # who is in a session of its own is known to the parent that died alone
     if midst == "orphan dies":
         kill(on.pid(victim), signal.SIGKILL)
     _without_parent(on, effect)

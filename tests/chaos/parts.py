@@ -85,7 +85,7 @@ def note(file: str, *words: object) -> None:
     os.close(fd)
 
 
-class Part(Component):
+class Common(Component):
     """What all have in common."""
 
     out = Output(RECORD, keep=KEEP)
@@ -116,13 +116,6 @@ class Part(Component):
         while not self.stopping and time.monotonic() < limit:
             time.sleep(0.02)
 
-    def step(self) -> None:
-        self.obey(self.name)
-        if random.random() < self.options.crash:  # noqa: S311
-            raise RuntimeError("as it happens")
-        self.look()
-        self.speak()
-
     def look(self) -> None:
         """Check what the inputs have brought."""
         for name, tally in self.tallies.items():
@@ -136,9 +129,6 @@ class Part(Component):
         seen = sum(tally.read for tally in self.tallies.values())
         self.out.publish(make(self.out.version + 1, os.getpid(), seen))
 
-    def on_stale(self) -> None:
-        self.obey(self.name)
-
     def obey(self, order: str) -> None:
         """Take an order, if there is one, and do as it says."""
         path = HOME / "orders" / order
@@ -146,6 +136,20 @@ class Part(Component):
             word, *words = path.read_text().split()
             path.unlink()
             DEEDS[word](*words)
+
+
+class Part(Common):
+    """Steps."""
+
+    def step(self) -> None:
+        self.obey(self.name)
+        if random.random() < self.options.crash:  # noqa: S311
+            raise RuntimeError("as it happens")
+        self.look()
+        self.speak()
+
+    def on_stale(self) -> None:
+        self.obey(self.name)
 
 
 class Spring(Part):
@@ -182,7 +186,7 @@ class Joiner(Part):
     b = Input("?.out", stale_after="2s")
 
 
-class Socket(Part):
+class Socket(Common):
     """Lives on an event loop."""
 
     every = None

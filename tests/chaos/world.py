@@ -191,6 +191,11 @@ class World:
         found = (proc.look(int(words[0])) for words in self.notes("kin"))
         return [one.pid for one in found if one is not None and one.state != "Z" and one.title.endswith("sleep 3600")]
 
+    def end_kin(self) -> None:
+        """End the components' children."""
+        for pid in self.kin():
+            kill(pid, signal.SIGKILL)
+
     def end(self) -> list[str]:
         """End whatever is left of the world, its files too; gives what that was."""
         self.let_go()
