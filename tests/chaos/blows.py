@@ -64,13 +64,19 @@ class Field:
 
     def alone(self, rng: Random) -> Part:
         """Choose one that has its process for itself and steps whatever the others do."""
-        parts = [p for p in self.world.design.parts.values() if not p.moody and "process" not in p.keys and p.steady]
+        parts = [
+            p
+            for p in self.world.design.parts.values()
+            if not p.moody and "process" not in p.keys and p.steady
+        ]
         return rng.choice(parts)
 
     def pid(self, part: Part) -> int:
         return self.world.rows()[part.name]["pid"] or 0
 
-    def death(self, text: str, *victims: Part, code: int = -9, bundles: bool = True, gone: bool = True) -> Effect:
+    def death(
+        self, text: str, *victims: Part, code: int = -9, bundles: bool = True, gone: bool = True
+    ) -> Effect:
         """Say what may follow the death of these components' processes; to be called before they die."""
         rows = self.world.rows()
         effect = Effect(text)
@@ -110,7 +116,9 @@ def killed(on: Field, rng: Random) -> Effect:
     """A signal that kills, at a random moment."""
     victim, number = on.pick(rng), rng.choice(DEADLY)
     on.world.rest(rng.uniform(0, 0.1))
-    effect = on.death(f"{number.name} to {victim.name}", victim, code=-number, bundles=number != signal.SIGTERM)
+    effect = on.death(
+        f"{number.name} to {victim.name}", victim, code=-number, bundles=number != signal.SIGTERM
+    )
     kill(on.pid(victim), number)
     return effect
 
@@ -120,7 +128,11 @@ def killed_at_birth(on: Field, rng: Random) -> Effect:
     victim, times = on.pick(rng), rng.randrange(1, 4)
     effect = on.death(f"SIGKILL to {victim.name} and {times} newborn", victim)
     process, system = victim.process, on.world.design.name
-    titles = (f"{process} [dolphin-mp {system}]", f"zygote [dolphin-mp {system}]", f"spare [dolphin-mp {system}]")
+    titles = (
+        f"{process} [dolphin-mp {system}]",
+        f"zygote [dolphin-mp {system}]",
+        f"spare [dolphin-mp {system}]",
+    )
     known = set(proc.children_of(on.world.parent))
     kill(on.pid(victim), signal.SIGKILL)
     limit = time.monotonic() + 4.0
@@ -289,7 +301,12 @@ def notify_full(on: Field, rng: Random) -> Effect:
     victim = on.pick(rng)
     effect = on.death(f"SIGKILL to {victim.name} while notify is full", victim)
     path = Path(runtime_folder(on.world.design.name)) / "notify"
-    lie = {"component": victim.name, "incarnation": 1 << 40, "fact": rng.choice(["ready", "done"]), "reason": ""}
+    lie = {
+        "component": victim.name,
+        "incarnation": 1 << 40,
+        "fact": rng.choice(["ready", "done"]),
+        "reason": "",
+    }
     with on.world.stopped(on.world.parent):
         fill(path, rng.choice([b"\xff\x00", b"{}\n", json.dumps(lie).encode() + b"\n"]), ROOMS)
         kill(on.pid(victim), signal.SIGKILL)
@@ -364,7 +381,9 @@ def _relaunch(on: Field) -> Effect:
         rows = on.world.rows()
         lost = [name for name, pid in pids.items() if pid and rows[name]["pid"] != pid]
         return Effect("launched again", touched=set(lost) if not lost else {n for n in lost})
-    on.ledger.check("launch refused", "live on" in done.stderr, f"exit {done.returncode}: {done.stderr[-500:]}")
+    on.ledger.check(
+        "launch refused", "live on" in done.stderr, f"exit {done.returncode}: {done.stderr[-500:]}"
+    )
     ended = on.world.cli("shutdown")
     on.ledger.check("orphans ended", ended.returncode == 0, ended.stderr[-500:])
     on.world.wait(lambda: not on.world.segments(), 5.0)
@@ -386,7 +405,9 @@ def operator(on: Field, rng: Random) -> Effect:
         row = on.world.rows()[victim.name]
         down = row["state"] in {"stopped", "done", "failed"} and row["pid"] is None
         on.ledger.check("stopped is gone", down, f"{victim.name} after its stop: {row}")
-        on.ledger.check("last records stay", on.client.latest(f"{victim.name}.out"), f"{victim.name}.out is empty")
+        on.ledger.check(
+            "last records stay", on.client.latest(f"{victim.name}.out"), f"{victim.name}.out is empty"
+        )
         on.client.start(victim.name, timeout_s=BACK_WITHIN_S)
     else:
         for _ in range(rng.randrange(3, 12)):
@@ -412,7 +433,9 @@ def rubbish(on: Field, rng: Random) -> Effect:
         raw = socket.socket(socket.AF_UNIX)
         with contextlib.suppress(OSError):
             raw.connect(path)
-            raw.sendall(rng.choice([b"\xff" + bytes(8) + b"\x7f\x03", rng.randbytes(500), b"GET / HTTP/1.1\r\n\r\n"]))
+            raw.sendall(
+                rng.choice([b"\xff" + bytes(8) + b"\x7f\x03", rng.randbytes(500), b"GET / HTTP/1.1\r\n\r\n"])
+            )
         on.held.append(raw) if rng.random() < 0.5 else raw.close()
     _answers(on)
     return Effect("rubbish on the control socket")

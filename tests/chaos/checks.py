@@ -83,7 +83,9 @@ class Checks:
         began = time.monotonic()
         well = self.world.wait(lambda: self._is_well(before, effect), BACK_WITHIN_S)
         took_s = time.monotonic() - began
-        self.ledger.check("back", well, f"not all well {took_s:.1f} s after {effect.text}: {self.trouble(before, effect)}")
+        self.ledger.check(
+            "back", well, f"not all well {took_s:.1f} s after {effect.text}: {self.trouble(before, effect)}"
+        )
         self._goes_on(before, effect)
         self._what_components_told()
         self._processes()
@@ -93,7 +95,9 @@ class Checks:
         for pid in effect.bundles:
             found = self.world.wait(lambda pid=pid: pid in self._bundles(), BUNDLE_WITHIN_S)
             self.ledger.check("bundle", found, f"no crash bundle of pid {pid} after {effect.text}")
-        self.ledger.check("bundles bounded", len(names(crashes_folder(self.world.design.name))) <= MOST_BUNDLES + 2)
+        self.ledger.check(
+            "bundles bounded", len(names(crashes_folder(self.world.design.name))) <= MOST_BUNDLES + 2
+        )
         return took_s
 
     def _is_well(self, before: dict[str, int | None], effect: Effect) -> bool:
@@ -145,14 +149,16 @@ class Checks:
             if name not in effect.touched and not part.moody and rows[name]["pid"] == before[name]:
                 self.ledger.extreme("gap_of_a_neighbour_s", gaps[name])
                 self.ledger.check(
-                    "cadence", gaps[name] < GAP_S, f"{name} paused {gaps[name]:.1f} s though only {effect.text}"
+                    "cadence",
+                    gaps[name] < GAP_S,
+                    f"{name} paused {gaps[name]:.1f} s though only {effect.text}",
                 )
 
     def _what_components_told(self) -> None:
         told = self.world.notes("faults")
         for words in told[self._told :]:
-            self.ledger.check("never two, all whole", False, " ".join(words))  # noqa: FBT003
-        self.ledger.check("never two, all whole", True)  # noqa: FBT003
+            self.ledger.check("never two, all whole", False, " ".join(words))
+        self.ledger.check("never two, all whole", True)
         self._told = len(told)
 
     # processes ----------------------------------------------------------------------------------------------
@@ -215,7 +221,9 @@ class Checks:
         rows = self.world.rows()
         for name in self.parts:
             low, epoch, high = births.get(name, 0), epochs[name], rows[name]["incarnation"]
-            self.ledger.check("epochs", low <= epoch <= high, f"{name}: {low} births, epoch {epoch}, incarnation {high}")
+            self.ledger.check(
+                "epochs", low <= epoch <= high, f"{name}: {low} births, epoch {epoch}, incarnation {high}"
+            )
 
     def _parent_load(self) -> None:
         """The parent's descriptors, threads and memory stay near what they were."""

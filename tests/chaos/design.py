@@ -70,7 +70,9 @@ class Design:
             lines += ["", f"[components.{part.name}]", f'run = "parts:{part.kind}"']
             lines += [f"{key} = {_value(value)}" for key, value in part.keys.items()]
             if part.reads:
-                lines.append(f"inputs = {_value(dict(zip('ab', (f'{name}.out' for name in part.reads), strict=False)))}")
+                lines.append(
+                    f"inputs = {_value(dict(zip('ab', (f'{name}.out' for name in part.reads), strict=False)))}"
+                )
         return "\n".join(lines) + "\n"
 
 
@@ -85,14 +87,25 @@ def random_design(rng: Random, name: str) -> Design:
     parts: dict[str, Part] = {}
 
     def add(name: str, kind: str, *reads: str, slow: bool = False, moody: bool = False, **keys: Any) -> None:
-        common = {"hang_after": f"{HANG_AFTER_S:g}s", "stop_within": "4s", "backoff": _backoff(rng)}
+        common = {
+            "hang_after": f"{HANG_AFTER_S:g}s",
+            "stop_within": "4s",
+            "ready_within": "8s",
+            "backoff": _backoff(rng),
+        }
         parts[name] = Part(name, kind, {**common, **keys}, reads, slow, moody)
 
     add("fast", "Spring", every=f"{rng.choice([5, 10, 20])}ms")
     add("plain", "Socket" if rng.random() < 0.3 else "Spring")
     add("chain", rng.choice(["Reader", "Clock"]), "fast", **_policy(rng))
     add("needy", "Needy", "plain", **_policy(rng))
-    add("slow", "Clock", rng.choice(["fast", "plain"]), slow=True, options={"setup_s": round(rng.uniform(0.3, 1.2), 2)})
+    add(
+        "slow",
+        "Clock",
+        rng.choice(["fast", "plain"]),
+        slow=True,
+        options={"setup_s": round(rng.uniform(0.3, 1.2), 2)},
+    )
     add("moody", "Spring", moody=True, every="100ms", options={"crash": 0.01})
     add("greedy", "Spring", every="100ms", memory_max=f"{MEMORY_MAX_MIB}MiB")
     add("timed", "Spring", schedule={"period": "1s", "aligned": rng.random() < 0.5})

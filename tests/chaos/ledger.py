@@ -80,13 +80,23 @@ class Ledger:
         lines = [f"{sum(self.blows.values())} blows in {self.at_s:.0f} s with --seed {self.seed}", ""]
         for kind, number in data["blows"].items():
             back = data["back"].get(kind)
-            rest = f"  all well after {back['median_s']:.2f} s, at most {back['longest_s']:.2f} s" if back else ""
+            rest = (
+                f"  all well after {back['median_s']:.2f} s, at most {back['longest_s']:.2f} s"
+                if back
+                else ""
+            )
             lines.append(f"  {kind:24} {number:5}{rest}")
         lines += ["", f"{sum(self.checks.values())} checks"]
         lines += [f"  {kind:24} {number:5}" for kind, number in data["checks"].items()]
-        lines += ["", *(f"  {what:24} {value:g}" for what, value in {**data["counts"], **data["extremes"]}.items())]
+        lines += [
+            "",
+            *(f"  {what:24} {value:g}" for what, value in {**data["counts"], **data["extremes"]}.items()),
+        ]
         lines += ["", f"{len(self.violations)} violations"]
         for found in self.violations:
             lines += ["", f"  {found['at_s']:.1f} s  {found['check']}: {found['what']}"]
-            lines += [f"    {one['n']:4} {one['at_s']:8.1f} s  {one['blow']}: {one['what']}" for one in found["story"]]
+            lines += [
+                f"    {one['n']:4} {one['at_s']:8.1f} s  {one['blow']}: {one['what']}"
+                for one in found["story"]
+            ]
         return "\n".join(lines)

@@ -143,7 +143,7 @@ class Part(Common):
 
     def step(self) -> None:
         self.obey(self.name)
-        if random.random() < self.options.crash:  # noqa: S311
+        if random.random() < self.options.crash:
             raise RuntimeError("as it happens")
         self.look()
         self.speak()
@@ -227,7 +227,9 @@ def eat(megabytes: str) -> None:
 
 def beget(session: str) -> None:
     """Have a child that does not end by itself, in a session of its own or in this process' group."""
-    child = subprocess.Popen(["/bin/sleep", "3600"], start_new_session=session == "own", stdin=subprocess.DEVNULL)
+    child = subprocess.Popen(
+        ["/bin/sleep", "3600"], start_new_session=session == "own", stdin=subprocess.DEVNULL
+    )
     child.returncode = 0  # nobody waits for it
     note("kin", child.pid, os.getpid(), session)
 

@@ -30,7 +30,9 @@ def look(pid: int) -> Process | None:
     """Give a process, or None."""
     with contextlib.suppress(OSError):
         words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        title = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        title = (
+            Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        )
         return Process(pid, int(words[1]), words[0], int(words[3]), title)
     return None
 
@@ -62,7 +64,11 @@ def children_of(pid: int) -> list[int]:
 def load_of(pid: int) -> dict[str, int]:
     """Give how many descriptors and threads a process has, and its memory in KiB."""
     status = Path(f"/proc/{pid}/status").read_text()
-    words = {line.split(":")[0]: line.split()[1] for line in status.splitlines() if ":" in line and len(line.split()) > 1}
+    words = {
+        line.split(":")[0]: line.split()[1]
+        for line in status.splitlines()
+        if ":" in line and len(line.split()) > 1
+    }
     return {
         "descriptors": len(os.listdir(f"/proc/{pid}/fd")),
         "threads": int(words["Threads"]),

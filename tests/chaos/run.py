@@ -70,7 +70,7 @@ class Run:
         self.observer.start()
 
     def _fault(self, kind: str, text: str) -> None:
-        self.ledger.check(kind, False, text)  # noqa: FBT003
+        self.ledger.check(kind, False, text)
 
     def _end_observer(self) -> None:
         read, lost = self.observer.end()
@@ -104,9 +104,11 @@ class Run:
             self.checks.revive()
             self.checks.after(self.checks.before(), self.nothing) if self.ledger.violations else None
         except (ClientError, OSError, AssertionError, subprocess.TimeoutExpired) as error:
-            self.ledger.check("no error", False, f"{kind}: {error!r}\n{traceback.format_exc()}")  # noqa: FBT003
+            self.ledger.check("no error", False, f"{kind}: {error!r}\n{traceback.format_exc()}")
         if self.talks:
-            print(f"{entry['n']:5} {entry['at_s']:8.1f} s  {kind}: {entry['what']}", file=sys.stderr, flush=True)
+            print(
+                f"{entry['n']:5} {entry['at_s']:8.1f} s  {kind}: {entry['what']}", file=sys.stderr, flush=True
+            )
         if number % LOOK_AT_LOGS_EVERY == 0:
             self.checks.logs()
 
@@ -144,7 +146,7 @@ def chaos(seed: int, for_s: float, blows: int, only: list[str], *, talks: bool) 
             run.strike(number)
         run.end()
     except Exception:  # noqa: BLE001 - the report is to come in any case
-        ledger.check("the run itself", False, traceback.format_exc())  # noqa: FBT003
+        ledger.check("the run itself", False, traceback.format_exc())
     finally:
         if ledger.violations:
             keep_evidence(run, ledger)
@@ -172,7 +174,9 @@ def main() -> int:
     arguments = parser.parse_args()
     os.nice(5)
     proc.become_subreaper()
-    ledger = chaos(arguments.seed, arguments.for_s, arguments.blows, arguments.only, talks=not arguments.quiet)
+    ledger = chaos(
+        arguments.seed, arguments.for_s, arguments.blows, arguments.only, talks=not arguments.quiet
+    )
     print(json.dumps(ledger.data()) if arguments.json else ledger.text())
     return 1 if ledger.violations else 0
 

@@ -114,7 +114,9 @@ class World:
     def titled(self, word: str) -> list[int]:
         """Give the pids of the parent's children whose title begins with a word."""
         found = (proc.look(pid) for pid in proc.children_of(self.parent))
-        return [one.pid for one in found if one is not None and one.state != "Z" and one.title.startswith(word)]
+        return [
+            one.pid for one in found if one is not None and one.state != "Z" and one.title.startswith(word)
+        ]
 
     @property
     def zygote(self) -> int:
@@ -189,7 +191,11 @@ class World:
     def kin(self) -> list[int]:
         """Give the pids of the components' children that live."""
         found = (proc.look(int(words[0])) for words in self.notes("kin"))
-        return [one.pid for one in found if one is not None and one.state != "Z" and one.title.endswith("sleep 3600")]
+        return [
+            one.pid
+            for one in found
+            if one is not None and one.state != "Z" and one.title.endswith("sleep 3600")
+        ]
 
     def end_kin(self) -> None:
         """End the components' children."""
