@@ -14,6 +14,7 @@ from dolphin_mp.exits import exit_code_of, kill_group
 from dolphin_mp.ipc import _core
 from dolphin_mp.parent.spares import Spares
 from dolphin_mp.parent.spawner import Line, Spawner, SpawnError
+from dolphin_mp.parent.zygote_watch import ZygoteWatch
 from dolphin_mp.supervision.vocabulary import Exited, Spawned, SpawnFailed
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ class Children:
         self._hear = hear
         self._tell = tell
         self._children: dict[str, Child] = {}
-        self._spares = Spares(spawner, poller)
+        self._zygote_watch = ZygoteWatch(poller, spawner, self._is_awaited, self._look_for_reports)
+        self._spares = Spares(spawner, poller, self._zygote_watch.settle)
         self._awaited: set[str] = set()  # processes on their way, until one of their components has a word
         self._zygote_fd = -1
         self.watch_zygote()
@@ -163,6 +165,7 @@ class Children:
             return
         pid = child.line.here()
         self._forget_line(child)
+        self._zygote_watch.settle()
         if pid is None:
             self._not_born(child, "it died at its birth")
             return
@@ -259,6 +262,7 @@ class Children:
     def close(self) -> None:
         """Let go of all; the zygote and parked processes end by themselves."""
         self._spares.close()
+        self._zygote_watch.close()
         for child in self._children.values():
             self._forget(child)
         self._watch.close()
@@ -275,6 +279,10 @@ class Children:
                 self._poller.add(fd, self._zygote_spoke)
         if fd >= 0:
             self._poller.want_room(fd, wanted=self._spawner.flush())
+            self._zygote_watch.expect()
+
+    def _is_awaited(self) -> bool:
+        return bool(self._spares.unborn()) or any(child.line for child in self._children.values())
 
     def _zygote_spoke(self) -> None:
         if self._spawner.read():  # it takes orders again, or has imported modules that the spares lack

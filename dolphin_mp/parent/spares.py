@@ -45,12 +45,16 @@ class Spares:
     Args:
         spawner: makes them.
         poller: tells of their reports and deaths.
+        heard: called when one has come, or won't.
         wanted: how many to keep.
     """
 
-    def __init__(self, spawner: Spawner, poller: Poller, wanted: int = SPARES) -> None:
+    def __init__(
+        self, spawner: Spawner, poller: Poller, heard: Callable[[], None], wanted: int = SPARES
+    ) -> None:
         self._spawner = spawner
         self._poller = poller
+        self._heard = heard
         self._wanted = wanted
         self._spares: list[Spare] = []
 
@@ -117,6 +121,7 @@ class Spares:
         spare.pid = pid or 0
         if not pid:
             self._drop(spare)
+        self._heard()
 
     def _drop(self, spare: Spare) -> None:
         """Hang up: a process that is still parked ends, and is reaped with the strangers."""
