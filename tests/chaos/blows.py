@@ -19,6 +19,7 @@ from checks import BACK_WITHIN_S, UP, Effect
 from world import kill
 
 from dolphin_mp import Client
+from dolphin_mp.client import NotRunningError
 from dolphin_mp.paths import runtime_folder, segment_name
 
 if TYPE_CHECKING:
@@ -47,11 +48,19 @@ class Field:
     ledger: Ledger
     rebuild: Callable[[], None]
     held: list[Any] = field(default_factory=list)
+    frozen: list[int] = field(default_factory=list)
+    adopts: bool = False
 
     @property
     def client(self) -> Client:
         assert self.world.client is not None
         return self.world.client
+
+    def living(self) -> dict[str, int]:
+        """Give the pids of the components that live, whoever supervises them."""
+        with contextlib.suppress(NotRunningError), Client(self.world.design.name) as client:
+            return {row["name"]: row["pid"] for row in client.status()["components"] if row["pid"]}
+        return {}
 
     def pick(self, rng: Random, **facts: Any) -> Part:
         """Choose a component of these facts; not one that fails by itself anyway."""
@@ -205,6 +214,51 @@ def misdeed(on: Field, rng: Random) -> Effect:
     return effect
 
 
+def stubborn(on: Field, rng: Random) -> Effect:
+    """A component that heeds neither the asking nor SIGTERM is gone within `stop_within` all the same."""
+    victim = on.alone(rng)
+    effect = on.death(f"stop of {victim.name}, which does not listen", victim, bundles=False)
+    on.ordered(victim, "stubborn")
+    began = time.monotonic()
+    on.client.stop(victim.name, timeout_s=BACK_WITHIN_S)
+    on.ledger.extreme("stop_of_a_stubborn_s", time.monotonic() - began)
+    row = on.world.rows()[victim.name]
+    on.ledger.check("stopped is gone", row["pid"] is None, f"{victim.name} after its stop: {row}")
+    on.client.start(victim.name, timeout_s=BACK_WITHIN_S)
+    return effect
+
+
+def failing_setup(on: Field, rng: Random) -> Effect:
+    """One dies, and its successor can't set up."""
+    victim, deed = on.pick(rng), rng.choice(["fail", "exit 75", "hang-in-c", "crash 11", "crash 9"])
+    effect = on.death(f"SIGKILL to {victim.name}, {deed} in its next setup", victim)
+    on.world.order(victim.name, deed, setup=True)
+    kill(on.pid(victim), signal.SIGKILL)
+    order = on.world.home / "orders" / f"{victim.name}.setup"
+    if not on.world.wait(lambda: not order.exists(), TAKEN_WITHIN_S):
+        failed = on.world.rows()[victim.name]["state"] == "failed"
+        on.ledger.check("obeys", failed and victim.may_fail, f"{victim.name} did not come to its setup")
+    order.unlink(missing_ok=True)
+    return effect
+
+
+def writer_killed(on: Field, rng: Random) -> Effect:
+    """The process that writes a crash bundle dies over it."""
+    victim = on.pick(rng)
+    effect = on.death(f"SIGKILL to {victim.name} and to who writes its bundle", victim, bundles=False)
+    kill(on.pid(victim), signal.SIGKILL)
+    limit = time.monotonic() + 2.0
+    while time.monotonic() < limit:
+        for pid in proc.children_of(on.world.parent):
+            one = proc.look(pid)
+            if one is not None and "crashes.writer" in one.title:
+                time.sleep(rng.uniform(0, 0.1))
+                kill(pid, signal.SIGKILL)
+                return effect
+        time.sleep(0.001)
+    return effect
+
+
 def gluttony(on: Field, rng: Random) -> Effect:
     """A component takes more memory than it may."""
     victim = on.world.design.parts["greedy"]
@@ -215,7 +269,7 @@ def gluttony(on: Field, rng: Random) -> Effect:
 
 def kin(on: Field, rng: Random) -> Effect:
     """A component with a child of its own dies; a child in its group dies with it."""
-    victim, session = on.alone(rng), rng.choice(["own", "group"])
+    victim, session = on.alone(rng), rng.choice(["own", "fork", "group"])
     before = set(on.world.kin())
     on.ordered(victim, f"beget {session}")
     on.world.wait(lambda: set(on.world.kin()) - before, 5.0)
@@ -261,7 +315,10 @@ def spare_killed(on: Field, rng: Random) -> Effect:
     spares, victim = on.world.spares, on.pick(rng)
     effect = on.death(f"SIGKILL to {len(spares)} spares and to {victim.name}", victim)
     for pid in [*spares[: rng.randrange(len(spares) + 1)], on.pid(victim)]:
-        kill(pid, rng.choice([signal.SIGKILL, signal.SIGSTOP]) if pid in spares else signal.SIGKILL)
+        number = signal.SIGKILL if pid not in spares else rng.choice([signal.SIGKILL, signal.SIGSTOP])
+        kill(pid, number)
+        if number == signal.SIGSTOP:
+            on.frozen.append(pid)
     return effect
 
 
@@ -297,7 +354,7 @@ def flood(on: Field, rng: Random) -> Effect:
 
 
 def notify_full(on: Field, rng: Random) -> Effect:
-    """The FIFO of components' words is full of rubbish while the parent stands still and somebody dies."""
+    """The FIFO of words is full of rubbish while the parent stands still and somebody dies."""
     victim = on.pick(rng)
     effect = on.death(f"SIGKILL to {victim.name} while notify is full", victim)
     path = Path(runtime_folder(on.world.design.name)) / "notify"
@@ -324,7 +381,7 @@ def fill(path: Path, piece: bytes, most: int) -> None:
 
 
 def parent_stopped(on: Field, rng: Random) -> Effect:
-    """The parent stands still for a second; what dies meanwhile comes back afterwards, and nobody is called hung."""
+    """The parent stands still for a second; what dies meanwhile comes back, and nobody is called hung."""
     victims = [on.pick(rng) for _ in range(rng.randrange(3))]
     effect = on.death(f"SIGSTOP to the parent, SIGKILL to {[v.name for v in victims]}", *victims)
     with on.world.stopped(on.world.parent):
@@ -335,8 +392,49 @@ def parent_stopped(on: Field, rng: Random) -> Effect:
     return effect
 
 
+def launch_killed(on: Field, rng: Random) -> Effect:
+    """The parent dies, and so does the next one, in the midst of its launch; the third launch goes well."""
+    effect = Effect("SIGKILL to the parent, and to the next in its launch")
+    while on.frozen:
+        kill(on.frozen.pop(), signal.SIGCONT)
+    kill(on.world.parent, signal.SIGKILL)
+    on.world.end_kin()
+    on.world.wait(lambda: not on.world.status()["supervised"], 5.0)
+    if not on.adopts and on.world.cli("shutdown").returncode != 0:
+        on.ledger.check("orphans ended", False, "shutdown of orphans failed")
+    launcher = on.world.start("-m", "dolphin_mp.cli", "launch", "dolphin.toml", "--detach", "--json")
+    on.world.rest(rng.uniform(0.2, 1.2))
+    for child in proc.children_of(launcher.pid):
+        kill(child, signal.SIGKILL)
+    launcher.communicate(timeout=BACK_WITHIN_S)
+    del on.world.helpers[launcher.pid]
+    with contextlib.suppress(NotRunningError):
+        if (parent := Client(on.world.design.name).status()["pid"]) is not None:
+            kill(parent, signal.SIGKILL)
+    on.world.wait(lambda: not _is_supervised(on), 5.0)
+    return effect | _relaunch(on)
+
+
+def _is_supervised(on: Field) -> bool:
+    with contextlib.suppress(NotRunningError), Client(on.world.design.name) as client:
+        return bool(client.status()["supervised"])
+    return False
+
+
+def shutdown_killed(on: Field, rng: Random) -> Effect:
+    """The parent dies in the midst of its shutdown; the next launch goes well."""
+    while on.frozen:
+        kill(on.frozen.pop(), signal.SIGCONT)
+    on.world.end_kin()
+    kill(on.world.parent, signal.SIGTERM)
+    on.world.rest(rng.uniform(0, 0.4))
+    kill(on.world.parent, signal.SIGKILL)
+    on.world.wait(lambda: not _is_supervised(on), 5.0)
+    return Effect("SIGKILL to the parent in its shutdown") | _relaunch(on)
+
+
 def parent_killed(on: Field, rng: Random) -> Effect:
-    """The parent dies, perhaps in the midst of something; the components go on, and the next launch has them."""
+    """The parent dies, perhaps in the midst of something; components go on, the next launch has them."""
     victim, midst = on.pick(rng), rng.choice(["idle", "restart", "stop", "death", "orphan dies"])
     effect = on.death(f"SIGKILL to the parent ({midst}, {victim.name})", victim, bundles=False, gone=False)
     if midst in {"restart", "stop"}:
@@ -346,6 +444,8 @@ def parent_killed(on: Field, rng: Random) -> Effect:
         kill(on.pid(victim), signal.SIGKILL)
     elif midst == "idle":
         effect = Effect(effect.text)
+    while on.frozen:  # a stopped spare can't see that its parent is gone
+        kill(on.frozen.pop(), signal.SIGCONT)
     on.world.rest(rng.choice([0, rng.uniform(0, 0.05)]))
     kill(on.world.parent, signal.SIGKILL)
     on.world.wait(lambda: not on.world.status()["supervised"], 5.0)
@@ -372,23 +472,28 @@ def _without_parent(on: Field, effect: Effect) -> None:
 
 def _relaunch(on: Field) -> Effect:
     """Launch again: what lives is adopted, or, by an older release, has to be shut down first."""
-    pids = {name: row["pid"] for name, row in on.world.rows().items()}
+    pids = on.living()
     began = time.monotonic()
     done = on.world.launch()
     on.ledger.extreme("relaunch_s", time.monotonic() - began)
-    if done.returncode == 0:
+    if done.returncode == 0 and pids:
         on.ledger.counts["adoptions"] += 1
+        on.adopts = True
         rows = on.world.rows()
-        lost = [name for name, pid in pids.items() if pid and rows[name]["pid"] != pid]
-        return Effect("launched again", touched=set(lost) if not lost else {n for n in lost})
-    on.ledger.check(
-        "launch refused", "live on" in done.stderr, f"exit {done.returncode}: {done.stderr[-500:]}"
-    )
-    ended = on.world.cli("shutdown")
-    on.ledger.check("orphans ended", ended.returncode == 0, ended.stderr[-500:])
-    on.world.wait(lambda: not on.world.segments(), 5.0)
+        lost = [name for name, pid in pids.items() if rows[name]["pid"] != pid]
+        on.ledger.check("adopted", not lost, f"not adopted but replaced: {lost}")
+        on.ledger.counts["adopted components"] += len(pids)
+        return Effect("launched again", touched=set(on.world.design.parts) - set(pids))
+    if done.returncode != 0:
+        refused = pids and "live on" in done.stderr
+        on.ledger.check("launch refused", refused, f"exit {done.returncode}: {done.stderr[-500:]}")
+        ended = on.world.cli("shutdown")
+        on.ledger.check("orphans ended", ended.returncode == 0, ended.stderr[-500:])
+        on.world.wait(lambda: not on.world.segments(), 5.0)
+        done = on.world.launch()
+        on.ledger.check("launch", done.returncode == 0, done.stderr[-1000:])
     on.rebuild()
-    return Effect("shut down and launched anew", touched=set(on.world.design.parts))
+    return Effect("launched anew", touched=set(on.world.design.parts))
 
 
 # ------------------------------------------------------------------ from outside
@@ -511,6 +616,8 @@ BLOWS: dict[str, tuple[Callable[[Field, Random], Effect], int]] = {
     "many killed": (many_killed, 3),
     "stopped": (stopped, 2),
     "misdeed": (misdeed, 8),
+    "failing setup": (failing_setup, 3),
+    "stubborn": (stubborn, 2),
     "gluttony": (gluttony, 1),
     "kin": (kin, 2),
     "zygote killed": (zygote_killed, 3),
@@ -522,6 +629,9 @@ BLOWS: dict[str, tuple[Callable[[Field, Random], Effect], int]] = {
     "notify full": (notify_full, 2),
     "parent stopped": (parent_stopped, 3),
     "parent killed": (parent_killed, 3),
+    "launch killed": (launch_killed, 1),
+    "shutdown killed": (shutdown_killed, 1),
+    "bundle writer killed": (writer_killed, 1),
     "operator": (operator, 5),
     "rubbish": (rubbish, 2),
     "client flood": (client_flood, 1),

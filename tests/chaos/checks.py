@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import proc
-from world import kill
 
 from dolphin_mp.crashes.shelf import MOST_BUNDLES, crashes_folder, names, read_facts
 from dolphin_mp.logs.files import files_folder
 from dolphin_mp.logs.record import decode
 
 if TYPE_CHECKING:
-    from design import Part
     from ledger import Ledger
     from observer import Observer
     from world import World
@@ -62,6 +61,8 @@ class Checks:
         self.world, self.observer, self.ledger = world, observer, ledger
         self.parts = world.design.parts
         self._told = len(world.notes("faults"))
+        self._first = {name: row["incarnation"] for name, row in world.rows().items()}
+        self._first_epochs = observer.epochs()
         self._births = len(world.notes("births"))
         self._bundled: dict[str, int] = {}
         self._logged: dict[str, int] = {}
@@ -214,16 +215,13 @@ class Checks:
 
     def _epochs(self) -> None:
         """Each process claims once at most; each that came to setup() has claimed."""
-        births: dict[str, int] = {}
-        for name, *_ in self.world.notes("births")[self._births :]:
-            births[name] = births.get(name, 0) + 1
+        births = Counter(name for name, *_ in self.world.notes("births")[self._births :])
         epochs = self.observer.epochs()
-        rows = self.world.rows()
-        for name in self.parts:
-            low, epoch, high = births.get(name, 0), epochs[name], rows[name]["incarnation"]
-            self.ledger.check(
-                "epochs", low <= epoch <= high, f"{name}: {low} births, epoch {epoch}, incarnation {high}"
-            )
+        for name, row in self.world.rows().items():
+            claims = epochs[name] - self._first_epochs[name]
+            most = row["incarnation"] - self._first[name] + 1  # the first may not have claimed at first
+            text = f"{name}: {births[name]} births, {claims} claims, {most} processes"
+            self.ledger.check("epochs", births[name] <= claims <= most, text)
 
     def _parent_load(self) -> None:
         """The parent's descriptors, threads and memory stay near what they were."""
@@ -300,18 +298,14 @@ class Checks:
         def left() -> list[str]:
             alive = [one for one in proc.descendants(os.getpid()).values() if one.state != "Z"]
             return [
-                *(f"process {one.pid} ({one.title})" for one in alive if one.pid not in world.helpers),
+                *(
+                    f"process {one.pid} ({one.title}), {one.state}, child of {one.ppid}"
+                    for one in alive
+                    if one.pid not in world.helpers
+                ),
                 *(f"segment {name}" for name in world.segments()),
                 *(f"file {name}" for name in world.sockets()),
             ]
 
         gone = world.wait(lambda: not left(), limit_s)
         self.ledger.check("nothing left", gone, f"left: {', '.join(left())}")
-
-
-def members_of(checks_or_parts: dict[str, Part], process: str) -> list[Part]:
-    """Give the components in a process."""
-    return [part for part in checks_or_parts.values() if part.process == process]
-
-
-__all__ = ["BACK_WITHIN_S", "UP", "Checks", "Effect", "kill", "members_of"]

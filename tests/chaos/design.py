@@ -1,4 +1,4 @@
-"""A random system: which components there are, who reads whom, with which policies. Pure; the seed decides."""
+"""A random system: which components there are, who reads whom, with which policies. The seed decides."""
 
 from __future__ import annotations
 
@@ -70,9 +70,8 @@ class Design:
             lines += ["", f"[components.{part.name}]", f'run = "parts:{part.kind}"']
             lines += [f"{key} = {_value(value)}" for key, value in part.keys.items()]
             if part.reads:
-                lines.append(
-                    f"inputs = {_value(dict(zip('ab', (f'{name}.out' for name in part.reads), strict=False)))}"
-                )
+                channels = {key: f"{name}.out" for key, name in zip("ab", part.reads, strict=False)}
+                lines.append(f"inputs = {_value(channels)}")
         return "\n".join(lines) + "\n"
 
 

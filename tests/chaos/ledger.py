@@ -16,7 +16,8 @@ class Ledger:
     """Counts and the story so far; may be used by several threads.
 
     Attributes: seed; blows, checks (numbers by kind); violations; story (each blow with its time); back_s (how
-    long each blow's victims took to come back, by kind); extremes (the largest value of each thing measured).
+    long it took until all was well again, by kind of blow); extremes (the largest of each thing measured);
+    counts (of whatever else).
     """
 
     seed: int

@@ -1,7 +1,6 @@
-"""The components of a chaos system: they publish records that can be checked, check what they read, and
-misbehave when a file tells them to.
+"""The components of a chaos system: they publish what can be checked, check what they read, and misbehave.
 
-CHAOS_HOME names their folder: ``orders/NAME`` is taken and obeyed in a step, ``orders/NAME.setup`` in setup();
+CHAOS_HOME names their folder: ``orders/NAME`` is obeyed in a step, ``orders/NAME.setup`` in setup();
 ``births``, ``kin`` and ``faults`` hold a line for each process, each grandchild and each broken promise.
 """
 
@@ -23,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from setproctitle import setproctitle
 
 from dolphin_mp import Component, Input, Output
 
@@ -105,8 +105,7 @@ class Common(Component):
             fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             note("faults", f"{self.name} (pid {os.getpid()}) begins while another of it lives")
-        before = self.out.latest()
-        note("births", self.name, os.getpid(), before.version if before else 0)
+        note("births", self.name, os.getpid(), time.clock_gettime_ns(time.CLOCK_BOOTTIME))
         self.tallies = {}
         for name in self.follows:
             self.tallies[name] = Tally()
@@ -135,7 +134,18 @@ class Common(Component):
         with contextlib.suppress(FileNotFoundError):
             word, *words = path.read_text().split()
             path.unlink()
-            DEEDS[word](*words)
+            if word == "stubborn":
+                self.be_stubborn()
+            else:
+                DEEDS[word](*words)
+
+    def be_stubborn(self) -> None:
+        """Beat, so as not to be called hung, and hear of no stop."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        while True:
+            self.beat()
+            time.sleep(0.05)
 
 
 class Part(Common):
@@ -226,7 +236,16 @@ def eat(megabytes: str) -> None:
 
 
 def beget(session: str) -> None:
-    """Have a child that does not end by itself, in a session of its own or in this process' group."""
+    """Have a child that does not end by itself: a fork, or in a session of its own, or in this group."""
+    if session == "fork":
+        pid = os.fork()
+        if pid == 0:
+            os.setsid()
+            setproctitle("sleep 3600")
+            while True:
+                time.sleep(3600)
+        note("kin", pid, os.getpid(), session)
+        return
     child = subprocess.Popen(
         ["/bin/sleep", "3600"], start_new_session=session == "own", stdin=subprocess.DEVNULL
     )

@@ -78,13 +78,9 @@ class Run:
         self.ledger.counts["records told as lost"] += lost
 
     def _rebuild(self) -> None:
-        """Launch anew on new ground."""
+        """Look at a system that was launched anew, on new ground."""
         self._end_observer()
-        begun = len(self.world.notes("births"))
-        done = self.world.launch()
-        self.ledger.check("launch", done.returncode == 0, done.stderr[-1000:])
         self._observe()
-        self.checks._births = begun
         assert self.field is not None
         self.field.observer, self.field.checks = self.observer, self.checks
 
@@ -102,7 +98,6 @@ class Run:
             entry["back_s"] = round(self.checks.after(before, effect), 3)
             self.ledger.took(kind, entry["back_s"])
             self.checks.revive()
-            self.checks.after(self.checks.before(), self.nothing) if self.ledger.violations else None
         except (ClientError, OSError, AssertionError, subprocess.TimeoutExpired) as error:
             self.ledger.check("no error", False, f"{kind}: {error!r}\n{traceback.format_exc()}")
         if self.talks:
