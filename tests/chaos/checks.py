@@ -7,14 +7,10 @@ import os
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import proc
-
-from dolphin_mp.crashes.shelf import MOST_BUNDLES, crashes_folder, names, read_facts
-from dolphin_mp.logs.files import files_folder
-from dolphin_mp.logs.record import decode
+from files import Files
 
 if TYPE_CHECKING:
     from ledger import Ledger
@@ -64,8 +60,7 @@ class Checks:
         self._first = {name: row["incarnation"] for name, row in world.rows().items()}
         self._first_epochs = observer.epochs()
         self._births = len(world.notes("births"))
-        self._bundled: dict[str, int] = {}
-        self._logged: dict[str, int] = {}
+        self.files = Files(world.design.name, ledger)
         self.baseline: dict[str, int] = {}
         self._baseline_of = 0
 
@@ -94,11 +89,9 @@ class Checks:
         self._epochs()
         self._parent_load()
         for pid in effect.bundles:
-            found = self.world.wait(lambda pid=pid: pid in self._bundles(), BUNDLE_WITHIN_S)
+            found = self.world.wait(lambda pid=pid: pid in self.files.bundles(), BUNDLE_WITHIN_S)
             self.ledger.check("bundle", found, f"no crash bundle of pid {pid} after {effect.text}")
-        self.ledger.check(
-            "bundles bounded", len(names(crashes_folder(self.world.design.name))) <= MOST_BUNDLES + 2
-        )
+        self.files.look_at_bundles()
         return took_s
 
     def _is_well(self, before: dict[str, int | None], effect: Effect) -> bool:
@@ -234,36 +227,6 @@ class Checks:
             self.ledger.extreme(f"parent_{what}", load[what])
             text = f"{what} of the parent: {self.baseline[what]} at first, now {load[what]}"
             self.ledger.check("the parent stays small", load[what] <= self.baseline[what] + most, text)
-
-    # files --------------------------------------------------------------------------------------------------
-
-    def _bundles(self) -> set[int]:
-        folder = crashes_folder(self.world.design.name)
-        for name in names(folder):
-            if name not in self._bundled and (facts := read_facts(folder / name)) is not None:
-                self._bundled[name] = facts["pid"]
-        self.ledger.counts["bundles"] = len(self._bundled)
-        return set(self._bundled.values())
-
-    def logs(self) -> None:
-        """Each line of the logs since the last look is a record."""
-        folder = Path(files_folder(self.world.design.name))
-        bad, lines = "", 0
-        for path in sorted(folder.glob("*.jsonl")):
-            try:
-                with path.open("rb") as file:
-                    file.seek(self._logged.get(path.name, 0))
-                    text = file.read()
-            except FileNotFoundError:  # rotated away
-                continue
-            whole = text[: text.rfind(b"\n") + 1]
-            self._logged[path.name] = self._logged.get(path.name, 0) + len(whole)
-            for line in whole.splitlines():
-                lines += 1
-                if decode(line) is None:
-                    bad = f"{path.name}: {line[:200]!r}"
-        self.ledger.counts["log records read"] += lines
-        self.ledger.check("logs", not bad, bad)
 
     def status_command(self) -> None:
         """The command answers, too, and soon; a bare start of Python in the same moment is the measure."""

@@ -15,8 +15,8 @@ STORY = 12  # how many of the last blows a violation tells
 class Ledger:
     """Counts and the story so far; may be used by several threads.
 
-    Attributes: seed; blows, checks (numbers by kind); violations; story (each blow with its time); back_s (how
-    long it took until all was well again, by kind of blow); extremes (the largest of each thing measured);
+    Attributes: seed; blows, checks (numbers by kind); violations; story (each blow with its time); back_s
+    (how long it took until all was well, by kind of blow); extremes (the largest of each thing measured);
     counts (of whatever else).
     """
 

@@ -23,9 +23,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import proc
-from blows import BLOWS, Field
-from checks import Checks
+from blows import BLOWS
+from checks import Checks, Effect
 from design import random_design
+from field import Field
 from ledger import Ledger
 from observer import Observer
 from world import World, kill
@@ -56,13 +57,7 @@ class Run:
             raise RuntimeError(f"the system can't be launched: {done.stderr}\n{self.world.design.toml()}")
         self._observe()
         self.field = Field(self.world, self.observer, self.checks, self.ledger, self._rebuild)
-        self.checks.after(self.checks.before(), self.nothing)
-
-    @property
-    def nothing(self):
-        from checks import Effect
-
-        return Effect("the launch")
+        self.checks.after(self.checks.before(), Effect("the launch"))
 
     def _observe(self) -> None:
         self.observer = Observer(self.world.design.name, list(self.world.design.parts), self._fault)
@@ -105,7 +100,7 @@ class Run:
                 f"{entry['n']:5} {entry['at_s']:8.1f} s  {kind}: {entry['what']}", file=sys.stderr, flush=True
             )
         if number % LOOK_AT_LOGS_EVERY == 0:
-            self.checks.logs()
+            self.checks.files.logs()
 
     def end(self) -> None:
         """Shut down one way or another; nothing may be left."""
@@ -126,7 +121,7 @@ class Run:
         self._end_observer()
         self.world.let_go()
         self.checks.is_gone(GONE_WITHIN_S)
-        self.checks.logs()
+        self.checks.files.logs()
 
 
 def chaos(seed: int, for_s: float, blows: int, only: list[str], *, talks: bool) -> Ledger:
