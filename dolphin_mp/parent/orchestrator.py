@@ -27,9 +27,9 @@ from dolphin_mp.parent.children import Child, Children
 from dolphin_mp.parent.control import ControlServer
 from dolphin_mp.parent.desk import Desk
 from dolphin_mp.parent.estate import take_over, trace_of
+from dolphin_mp.parent.hearing import Hearing
 from dolphin_mp.parent.poller import Poller
 from dolphin_mp.process.assignment import Assignment
-from dolphin_mp.process.notify import Listener
 from dolphin_mp.supervision.inheritance import exit_word
 from dolphin_mp.supervision.supervisor import Supervisor
 from dolphin_mp.supervision.vocabulary import (
@@ -103,7 +103,7 @@ class Orchestrator:
         self._settled = True  # before the launch there is nothing to say
         self._latest = ""  # one that was on its way when all were looked at
         self._poller = Poller()
-        self._words = Listener(f"{ground.folder}/notify")
+        self._words = Hearing(f"{ground.folder}/notify", self._board, self._rows)
         self._control = ControlServer(ground.folder, plan.name)
         self._desk = Desk(
             self._control,
@@ -278,8 +278,6 @@ class Orchestrator:
 
     def _hear(self) -> None:
         for word in self._words.words():
-            if word.component not in self._rows:
-                continue
             if word.fact == "ready":
                 self._watch.expect(self._parts[word.component].process)
                 self._handle(BecameReady(word.component, word.incarnation))
