@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from dolphin_mp.paths import base_folder, board_name, runtime_folder, segment_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import zmq
 
@@ -26,11 +26,12 @@ LAST_WORD_MS = 500  # what a dead parent sent may still be on its way through li
 
 
 class ClientError(Exception):
-    """The system answered with an error; ``code`` is its short name."""
+    """The system answered with an error; ``code`` is its short name, ``faults`` are a configuration's."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, faults: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.code = code
+        self.faults = list(faults)
 
 
 class NotRunningError(ClientError):
@@ -119,7 +120,7 @@ class Client:
 
         channel = self._channels.get(name)
         if channel is not None and channel.retired:
-            channel.close()
+            self._channels.pop(name).close()
             channel = None
         if channel is None:
             channel = self._channels[name] = Channel.attach(segment_name(self.system, name))
@@ -142,6 +143,13 @@ class Client:
     def restart(self, component: str, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> dict[str, Any]:
         """Restart a component and wait until its successor is ready; raises ClientError."""
         return self.request("restart", timeout_s, component=component)  # type: ignore[no-any-return]
+
+    def reload(self, *, dry_run: bool = False, timeout_s: float = 120.0) -> dict[str, Any]:
+        """Have the system become what its configuration says now; gives what that means, docs/protocol.md.
+
+        Raises ClientError, with all faults of a configuration that has some; then nothing was changed.
+        """
+        return self.request("reload", timeout_s, dry_run=dry_run)  # type: ignore[no-any-return]
 
     def shutdown(self, *, timeout_s: float = 60.0) -> dict[str, Any]:
         """End the whole system and wait for it; raises ClientError."""
@@ -264,7 +272,8 @@ def _wait_ended(pid: int) -> None:
 def _result(answer: dict[str, Any]) -> Any:
     if answer.get("ok"):
         return answer["result"]
-    raise ClientError(answer["error"]["code"], answer["error"]["message"])
+    error = answer["error"]
+    raise ClientError(error["code"], error["message"], error.get("faults", ()))
 
 
 def launch_system(

@@ -93,6 +93,8 @@ class ComponentPlan:
 
     ``after`` names the components whose readiness its first start waits for. ``blob`` is the pickled class
     and options; it only ever travels through pipes that the launcher made and its children inherited.
+    ``options`` holds a digest of each option by its dotted name, ``code`` one of the class's source ("" for a
+    class that travels by value): they tell whether two plans mean the same without loading anything.
     """
 
     name: str
@@ -114,6 +116,8 @@ class ComponentPlan:
     stop_within_s: float = 10.0
     hang_after_s: float = 5.0
     resources: ResourcesPlan = field(default_factory=ResourcesPlan)
+    options: tuple[tuple[str, str], ...] = ()
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +172,7 @@ def component_from_data(data: dict[str, Any]) -> ComponentPlan:
     item["schedule"] = SchedulePlan(**item["schedule"]) if item["schedule"] else None
     resources = item["resources"]
     item["resources"] = ResourcesPlan(**{**resources, "cpus": tuple(resources["cpus"])})
+    item["options"] = tuple((name, digest) for name, digest in item["options"])
     return ComponentPlan(**item)
 
 

@@ -190,11 +190,11 @@ class Board:
 
     @property
     def used(self) -> int:
-        """How many rows are in use; they are never taken back while the board lives."""
+        """How many rows are or were in use; one without a name is nobody's."""
         return min(ROWS, int(struct.unpack_from("<I", self._memory, _USED)[0]))
 
     def names(self) -> list[str]:
-        """Give the rows' names in their order."""
+        """Give the rows' names in their order, empty for one that is nobody's."""
         return [self._name(index) for index in range(self.used)]
 
     def add(self, name: str, likely: int = -1) -> int:

@@ -44,6 +44,19 @@ def birth(name: str, content: bytes, size: int, *, lock_byte: int | None = LOCK_
 
     Gives its descriptor, or None if the name is taken. Raises SegmentFullError.
     """
+    fd = nameless(name, content, size, lock_byte=lock_byte)
+    try:
+        if give_name(name, fd):
+            return fd
+    except BaseException:
+        shut(fd)
+        raise
+    shut(fd)
+    return None
+
+
+def nameless(name: str, content: bytes, size: int, *, lock_byte: int | None = None) -> int:
+    """Make a whole file of that size and content that has no name yet; raises SegmentFullError."""
     fd = _open(FOLDER, os.O_TMPFILE)
     try:
         os.fchmod(fd, 0o600)  # whatever the umask is
@@ -51,30 +64,22 @@ def birth(name: str, content: bytes, size: int, *, lock_byte: int | None = LOCK_
         os.pwrite(fd, content, 0)
         if lock_byte is not None:
             lock.try_lock(fd, lock_byte)
-        folder = os.open(FOLDER, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:  # with dst_dir_fd this is linkat(2) with AT_SYMLINK_FOLLOW: it names a nameless file
-            os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=folder, follow_symlinks=True)
-        finally:
-            os.close(folder)
+    except BaseException:
+        shut(fd)
+        raise
+    return fd
+
+
+def give_name(name: str, fd: int) -> bool:
+    """Give a nameless file its name; False if that is taken."""
+    folder = os.open(FOLDER, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:  # with dst_dir_fd this is linkat(2) with AT_SYMLINK_FOLLOW: it names a nameless file
+        os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=folder, follow_symlinks=True)
     except FileExistsError:
-        shut(fd)
-        return None
-    except BaseException:
-        shut(fd)
-        raise
-    return fd
-
-
-def nameless(name: str, content: bytes, size: int) -> int:
-    """Make a whole file of that size and content that never gets its name; raises SegmentFullError."""
-    fd = _open(FOLDER, os.O_TMPFILE)
-    try:
-        _reserve(name, fd, size)
-        os.pwrite(fd, content, 0)
-    except BaseException:
-        shut(fd)
-        raise
-    return fd
+        return False
+    finally:
+        os.close(folder)
+    return True
 
 
 def _open(path: str, flags: int) -> int:

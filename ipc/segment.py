@@ -20,6 +20,7 @@ from dolphin_mp.ipc.folder import (
     NAMESPACE,
     birth,
     check_name,
+    give_name,
     identity,
     is_named,
     is_replaced,
@@ -125,6 +126,32 @@ class Segment:
     def nameless(cls, name: str, header: Header) -> Segment:
         """Make one that nobody else ever sees; raises SegmentFullError."""
         return cls(name, nameless(name, _header_bytes(header), header.segment_size), header, owner=False)
+
+    @classmethod
+    def prepare(cls, name: str, header: Header) -> Segment:
+        """Make a segment and own it, with its memory reserved, but not yet under its name: see `appear`.
+
+        Raises SegmentFullError.
+        """
+        check_name(name)
+        fd = nameless(name, _header_bytes(header), header.segment_size, lock_byte=LOCK_OWNER)
+        return cls(name, fd, header, owner=True)
+
+    def appear(self, instead_of: Segment | None = None) -> None:
+        """Give a prepared segment its name, in the place of another that this process owns.
+
+        That one is retired, and its waiters are woken twice: at the first time the name may not lead to the
+        new one yet. Raises SegmentExistsError if the name is somebody else's.
+        """
+        if instead_of is not None:
+            retire(instead_of.fd)
+            remove_name(self.name, instead_of.fd)
+        try:
+            if not give_name(self.name, self.fd):
+                raise SegmentExistsError(self.name, "somebody else")
+        finally:
+            if instead_of is not None:
+                instead_of.close()
 
     @classmethod
     def _take_up(cls, name: str, header: Header) -> Segment | None:

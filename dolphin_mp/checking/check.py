@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dolphin_mp.checking.candidate import Candidate, pickle, resolve
+from dolphin_mp.checking.digest import code_digest, option_digests
 from dolphin_mp.checking.notes import policy_notes
 from dolphin_mp.checking.resources import RESOURCE_KEYS, check_resources, environment_of, resources_plan
 from dolphin_mp.checking.wiring import Trigger, check_inputs, check_order, check_trigger
@@ -66,6 +67,7 @@ def check_system(
             triggers[name],
             policies[candidates[name].process],
             resources[candidates[name].process],
+            folder,
         )
         for name in order.names
     ]
@@ -125,6 +127,7 @@ def component_plan(
     trigger: Trigger,
     policies: Mapping[str, Any],
     resources: ResourcesPlan,
+    folder: str,
 ) -> ComponentPlan:
     """Give the plan of a component without faults."""
     settings: ComponentSettings = candidate.settings
@@ -150,6 +153,8 @@ def component_plan(
         stop_within_s=policies["stop_within"],
         hang_after_s=hang_after_s(settings, trigger),
         resources=resources,
+        options=option_digests(candidate.options),
+        code=code_digest(found, folder) if found else "",
     )
 
 

@@ -30,6 +30,7 @@ CODES_OF_ANSWERS = {
     "not_running": NOT_RUNNING,
     "bad_request": WRONG_USE,
     "bad_command": WRONG_USE,
+    "bad_configuration": WRONG_USE,
 }
 
 

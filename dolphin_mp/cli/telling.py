@@ -59,6 +59,12 @@ def describe(event: dict[str, Any]) -> str:
             return "killing what still runs"
         case "shutdown":
             return f"stopping ({event['why']}); Ctrl-C kills what does not stop"
+        case "reload" if event["ok"]:
+            kinds = ("removed", "added", "restarted", "retuned")
+            done = ", ".join(f"{len(event[kind])} {kind}" for kind in kinds if event[kind])
+            return f"reloaded {event['config']}: {done or 'nothing has changed'}"
+        case "reload":
+            return f"not reloaded: {event['reason']}"
         case "adopted":
             count = len(event["components"])
             return f"taken over from a parent that died: {count} living component{'s' * (count != 1)}"

@@ -59,6 +59,10 @@ class Coroner:
         self._oom = OomWatch()
         self._plights: dict[tuple[str, int], Plight] = {}
 
+    def take_plan(self, plan: Plan) -> None:
+        """Know another plan of the system."""
+        self._plan = plan
+
     def note_plight(
         self, process: str, incarnation: int, members: Sequence[ComponentPlan], kernel_view: str
     ) -> None:

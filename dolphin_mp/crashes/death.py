@@ -122,6 +122,7 @@ def _step(row: Row, death: Death) -> dict[str, Any]:
 def _plan(member: ComponentPlan) -> dict[str, Any]:
     data = asdict(member)
     del data["blob"]  # pickled options: nobody reads them, and who knows what they hold
+    del data["options"]  # digests of the same
     return data
 
 

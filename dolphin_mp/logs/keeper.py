@@ -90,6 +90,15 @@ class Keeper:
                 with contextlib.suppress(OSError):  # the user's share is used up; 64 KiB do
                     fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, 1 << (size.bit_length() - 1))
 
+    def hold(self, processes: Iterable[str], components: Sequence[str]) -> None:
+        """Keep the pipes of more processes, and know other components."""
+        for process in processes:
+            self.add(process)
+        self._components = components
+        if self._voice is not None:
+            self._voice.close()
+            self._voice = None
+
     def fileno(self) -> int:
         """Give what is readable when the collector is dead: then call `look_after`; -1 without one."""
         return self._pidfd

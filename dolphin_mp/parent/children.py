@@ -80,7 +80,22 @@ class Children:
         self._spares = Spares(spawner, poller, self._heard_of_spare)
         self._awaited: set[str] = set()  # processes on their way, until one of their components has a word
         self._is_proven = False  # whether a process has come of the present zygote
+        self.guests: dict[int, Callable[[int], None]] = {}  # who else is to hear of a death, by pid
         self._zygote_fd = -1
+        self.watch_zygote()
+
+    def change_spawner(self, spawner: Spawner) -> None:
+        """Have all processes to come made by another zygote; those on their way are still born of the old."""
+        old, self._spawner = self._spawner, spawner
+        if self._zygote_fd >= 0:
+            self._poller.remove(self._zygote_fd)
+            self._zygote_fd = -1
+        self._spares.close()
+        self._zygote_watch.close()
+        old.retire()
+        self._zygote_watch = ZygoteWatch(self._poller, spawner, self._is_awaited, self._look_for_reports)
+        self._spares = Spares(spawner, self._poller, self._heard_of_spare)
+        self._is_proven = False
         self.watch_zygote()
 
     def members(self, process: str) -> tuple[str, ...]:
@@ -252,8 +267,17 @@ class Children:
             elif found.si_pid == self._spawner.pid:
                 self._zygote_died()
             else:
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(found.si_pid, os.WNOHANG)
+                self._reap_stranger(found.si_pid)
+
+    def _reap_stranger(self, pid: int) -> None:
+        tell = self.guests.pop(pid, None)
+        if tell is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)  # not reaped yet: the number is still its own
+        with contextlib.suppress(ChildProcessError):
+            status = os.waitpid(pid, os.WNOHANG)[1]
+            if tell is not None:
+                tell(os.waitstatus_to_exitcode(status))
 
     def _look_for_reports(self) -> None:
         """Hear of births first: a process may be dead before its report was read."""

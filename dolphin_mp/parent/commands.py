@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 ARGS: dict[str, frozenset[str]] = {
     "ping": frozenset(),
+    "reload": frozenset({"config", "dry_run"}),
     "restart": frozenset({"component", "wait"}),
     "shutdown": frozenset({"wait"}),
     "start": frozenset({"component", "wait"}),
@@ -49,11 +50,11 @@ class Pending:
     def outcome(self, row: ComponentStatus) -> dict[str, Any] | BadRequestError | None:
         """Give the result or the failure once there is one, else None."""
         if self.request.command == "stop":
-            return _result(row) if row.state in _DOWN else None
+            return result_of(row) if row.state in _DOWN else None
         if row.state is State.FAILED or (row.state is State.BACKOFF and row.incarnation > self.before):
             return BadRequestError("failed", f"{row.name} is {row.state.value}: {row.reason}")
         again = self.request.command == "start" or row.incarnation > self.before
-        return _result(row) if row.state in _UP and again else None
+        return result_of(row) if row.state in _UP and again else None
 
 
 def check(request: Request) -> None:
@@ -67,8 +68,11 @@ def check(request: Request) -> None:
         if key not in known:
             takes = ", ".join(sorted(known)) or "no args"
             raise BadRequestError("bad_request", f"{request.command} takes {takes}, not {_short(key)}")
-    if not isinstance(request.args.get("wait", True), bool):
-        raise BadRequestError("bad_request", '"wait" is true or false')
+    for key in ("wait", "dry_run"):
+        if not isinstance(request.args.get(key, True), bool):
+            raise BadRequestError("bad_request", f'"{key}" is true or false')
+    if not isinstance(request.args.get("config"), str | None):
+        raise BadRequestError("bad_request", '"config" is an absolute path')
 
 
 def event_of(request: Request, rows: Mapping[str, ComponentStatus]) -> Event:
@@ -92,7 +96,8 @@ def _short(word: str) -> str:
     return repr(word if len(word) <= 60 else word[:60] + "…")
 
 
-def _result(row: ComponentStatus) -> dict[str, Any]:
+def result_of(row: ComponentStatus) -> dict[str, Any]:
+    """Give what a client is told of a component."""
     return {
         "component": row.name,
         "state": row.state.value,

@@ -11,9 +11,12 @@ import json
 import os
 from dataclasses import dataclass, field, replace
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import zmq
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 VERSION = 1
 MAX_REQUEST = 64 * 1024  # bytes; a longer one is refused
@@ -38,9 +41,10 @@ class Request:
 class BadRequestError(Exception):
     """What a client asked makes no sense; answered, never fatal."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, faults: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.code = code
+        self.faults = list(faults)
 
 
 class ControlServer:
@@ -127,9 +131,10 @@ class ControlServer:
 
     def fail(self, request: Request, error: BadRequestError) -> None:
         """Send an error."""
-        self._send(
-            request, {"id": request.id, "ok": False, "error": {"code": error.code, "message": str(error)}}
-        )
+        content: dict[str, Any] = {"code": error.code, "message": str(error)}
+        if error.faults:
+            content["faults"] = error.faults
+        self._send(request, {"id": request.id, "ok": False, "error": content})
 
     def _send(self, request: Request, answer: dict[str, Any]) -> None:
         text = json.dumps(answer).encode()

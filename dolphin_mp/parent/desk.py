@@ -30,6 +30,7 @@ class Desk:
         rows: gives what is seen of every component now.
         change: hands an event to the supervisor.
         shut_down: begins the system's end.
+        reload: begins a reload, which answers by itself.
     """
 
     def __init__(
@@ -39,12 +40,14 @@ class Desk:
         rows: Callable[[], Mapping[str, ComponentStatus]],
         change: Callable[[commands.Event], None],
         shut_down: Callable[[], None],
+        reload: Callable[..., None],
     ) -> None:
         self._control = control
         self._board = board
         self._rows = rows
         self._change = change
         self._shut_down = shut_down
+        self._reload = reload
         self._pending: list[commands.Pending] = []
         self._farewells: list[Request] = []
 
@@ -63,6 +66,9 @@ class Desk:
                 self._control.answer(request, {"system": self._board.system, "pid": os.getpid()})
             case "status":
                 self._control.answer(request, status_of(self._board, _core.boottime_ns()))
+            case "reload":
+                args = request.args
+                self._reload(request, dry_run=args.get("dry_run", False), config=args.get("config"))
             case "shutdown":
                 self._wait(request, self._farewells, request)
                 self._shut_down()
@@ -88,7 +94,8 @@ class Desk:
             return
         rows, still = self._rows(), []
         for pending in self._pending:
-            outcome = pending.outcome(rows[pending.component])
+            row = rows.get(pending.component)
+            outcome = pending.outcome(row) if row is not None else _removed(pending.component)
             if outcome is None:
                 still.append(pending)
             elif isinstance(outcome, BadRequestError):
@@ -104,3 +111,7 @@ class Desk:
         for pending in self._pending:
             refusal = BadRequestError("shutting_down", "the system was shut down meanwhile")
             self._control.fail(pending.request, refusal)
+
+
+def _removed(component: str) -> BadRequestError:
+    return BadRequestError("no_such_component", f"{component} is no longer part of the system")

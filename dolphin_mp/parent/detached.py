@@ -154,6 +154,7 @@ def main() -> int:
             until_done=content["until_done"],
             listener=report,
             tie=_launcher() if content["tied"] else -1,
+            on_hangup="stop" if content["tied"] else "reload",
         )
     except ConfigurationError as error:
         report({"faults": list(error.faults)})

@@ -24,6 +24,7 @@ from dolphin_mp.paths import (
 
 if TYPE_CHECKING:
     from dolphin_mp.plan import OutputPlan, Plan
+    from dolphin_mp.supervision.replan import Changes
 
 
 class Ground:
@@ -34,13 +35,15 @@ class Ground:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._segments: list[Segment] = []
+        self._segments: dict[str, Segment] = {}
         self.board, self.is_inherited = _take_board(plan)
         try:
             self.folder = make_runtime_folder(plan.name)
             for component in plan.components:
                 self.board.add(component.name)
-                self._segments += [make_segment(plan.name, output) for output in component.outputs]
+                for output in component.outputs:
+                    segment = make_segment(plan.name, output)
+                    self._segments[segment.name] = segment
             self._forget_the_gone()
             self._sweep()
             remember(self.folder, plan)
@@ -59,23 +62,70 @@ class Ground:
 
     def _sweep(self) -> None:
         """Remove what an earlier run of this system left and this one has no use for."""
-        own = {segment.name for segment in self._segments} | {self.board.name}
+        own = {*self._segments, self.board.name}
         for name in segments(segment_prefix(self._plan.name)):
             if name not in own:
                 sweep(name)
+
+    def prepare(self, plan: Plan, changes: Changes) -> dict[str, Segment]:
+        """Reserve the memory of the channels that a new plan makes or replaces, under no name yet.
+
+        Raises ChannelError, ValueError; then nothing was made.
+        """
+        prepared: dict[str, Segment] = {}
+        wanted = {*changes.made, *changes.replaced}
+        try:
+            for output in (o for c in plan.components for o in c.outputs if o.channel in wanted):
+                name = segment_name(plan.name, output.channel)
+                header = new_header(output.dtype, output.shape, output.record_size, output.keep)
+                prepared[name] = Segment.prepare(name, header)
+                if name not in self._segments:
+                    sweep(name)
+            self._remember(changes)
+        except BaseException:
+            for segment in prepared.values():
+                segment.close()
+            raise
+        return prepared
+
+    def settled(self) -> None:
+        """Note that every process runs what the plan says."""
+        with contextlib.suppress(OSError):  # what is written down says less, and nothing that is wrong
+            remember(self.folder, self._plan)
+
+    def _remember(self, changes: Changes) -> None:
+        """Write the plan down without those that change: who finds them alive can't know what they run."""
+        remember(self.folder, self._plan, {*changes.added, *changes.removed, *changes.restarted})
+
+    def rewire(self, plan: Plan, changes: Changes, prepared: dict[str, Segment]) -> None:
+        """Give up, replace and make channels, and take the rows of who is gone; nobody uses them now."""
+        self._plan = plan
+        with contextlib.suppress(OSError):
+            self._remember(changes)
+        for channel in changes.given_up:
+            self._segments.pop(segment_name(plan.name, channel)).close()
+        for name, segment in prepared.items():
+            segment.appear(self._segments.get(name))
+            self._segments[name] = segment
+        for component in changes.removed:
+            index = self.board.find(component)
+            if index is not None:
+                self.board.forget(index)
+        for component in changes.added:
+            self.board.add(component)
 
     def give_up(self) -> None:
         """Let go after a launch that came to nothing; what others live on stays."""
         if not self.is_inherited:
             self.remove()
             return
-        for segment in self._segments:
+        for segment in self._segments.values():
             segment.close(unlink=False)
         self.board.close()
 
     def remove(self) -> None:
         """Remove everything: the last act of an orderly end."""
-        for segment in self._segments:
+        for segment in self._segments.values():
             segment.close()
         self.board.close(unlink=True)
         with contextlib.suppress(OSError):

@@ -13,6 +13,7 @@ import socket
 import time
 from collections import deque
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dolphin_mp.crashes.coroner import Coroner
@@ -20,15 +21,17 @@ from dolphin_mp.crashes.reporter import Reporter
 from dolphin_mp.crashes.shelf import crashes_folder
 from dolphin_mp.hang.stacks import ask_for_stacks, kernel_view
 from dolphin_mp.hang.watch import HangWatch
-from dolphin_mp.ipc import _core
+from dolphin_mp.ipc import ChannelError, _core
 from dolphin_mp.ipc.board import UNSEEN, ParentPart, pack_parent, unpack_parent
 from dolphin_mp.logs.keeper import Keeper
 from dolphin_mp.parent.children import Child, Children
-from dolphin_mp.parent.control import ControlServer
+from dolphin_mp.parent.control import BadRequestError, ControlServer
 from dolphin_mp.parent.desk import Desk
 from dolphin_mp.parent.estate import take_over, trace_of
 from dolphin_mp.parent.hearing import Hearing
+from dolphin_mp.parent.inspection import Inspection, Outcome
 from dolphin_mp.parent.poller import Poller
+from dolphin_mp.parent.reloading import Reloader
 from dolphin_mp.process.assignment import Assignment
 from dolphin_mp.supervision.inheritance import exit_word
 from dolphin_mp.supervision.supervisor import Supervisor
@@ -42,7 +45,9 @@ from dolphin_mp.supervision.vocabulary import (
     Forced,
     Kill,
     Launched,
+    Replanned,
     Report,
+    Rewire,
     ShutdownRequested,
     Spawn,
     State,
@@ -53,10 +58,12 @@ from dolphin_mp.supervision.vocabulary import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dolphin_mp.ipc.segment import Segment
     from dolphin_mp.parent.estate import Adoptee
     from dolphin_mp.parent.ground import Ground
     from dolphin_mp.parent.spawner import Spawner
     from dolphin_mp.plan import Plan
+    from dolphin_mp.supervision.replan import Changes
     from dolphin_mp.supervision.vocabulary import Action, ComponentStatus, Event
 
 ON_THE_WAY = frozenset({State.STARTING, State.STOPPING})
@@ -85,6 +92,8 @@ class Orchestrator:
         for_s: float | None = None,
         listener: Callable[[dict[str, Any]], None] | None = None,
         tie: int = -1,
+        config: str = "",
+        on_hangup: str = "stop",
     ) -> None:
         self._plan = plan
         self._ground = ground
@@ -105,12 +114,18 @@ class Orchestrator:
         self._poller = Poller()
         self._words = Hearing(f"{ground.folder}/notify", self._board, self._rows)
         self._control = ControlServer(ground.folder, plan.name)
+        self._on_hangup = on_hangup
+        self._spawner = spawner
+        self._reloader = Reloader(
+            self, config, self._control.answer, self._control.fail, is_brief=for_s is not None
+        )
         self._desk = Desk(
             self._control,
             self._board,
             lambda: self._seen,
             self._handle,
             lambda: self._shut_down("as asked", ShutdownRequested()),
+            self._reloader.begin,
         )
         self._logs = Keeper(
             plan.name,
@@ -146,6 +161,7 @@ class Orchestrator:
             if self._ends_at is not None and now >= self._ends_at:
                 self._ends_at = None
                 self._shut_down("its time is over", ShutdownRequested())
+            self._reloader.tick()
             if self._logs.again_at is not None and now >= self._logs.again_at:
                 self._look_after_collector()
             if self._supervisor.deadline is not None and now >= self._supervisor.deadline:
@@ -184,12 +200,13 @@ class Orchestrator:
     def _timeout(self) -> float | None:
         if self._control.more():
             return 0.0
-        dues = (self._supervisor.deadline, self._ends_at, self._logs.again_at)
+        dues = (self._supervisor.deadline, self._ends_at, self._logs.again_at, self._reloader.deadline)
         deadlines = [due for due in dues if due is not None]
         return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
 
     def close(self) -> None:
         """Let go of everything but the control socket; the zygote and parked processes end."""
+        self._reloader.cancel()
         self._children.close()
         if self._logs.fileno() >= 0:
             self._poller.remove(self._logs.fileno())
@@ -228,6 +245,7 @@ class Orchestrator:
                 self._act(action)
             self._events.popleft()
         self._desk.answer()
+        self._reloader.look(self._seen)
         self._settle()
 
     def _catch_signals(self) -> None:
@@ -245,15 +263,24 @@ class Orchestrator:
         for number in set(self._signals.recv(4096)):
             if number == signal.SIGCHLD:
                 self._children.reap()
+            elif number == signal.SIGHUP and self._on_hangup == "reload":
+                self._reload_unasked()
             elif self._interrupted:
                 self._shut_down(signal.Signals(number).name, Forced())
             else:
                 self._interrupted = True
                 self._shut_down(signal.Signals(number).name, ShutdownRequested())
 
+    def _reload_unasked(self) -> None:
+        try:
+            self._reloader.begin(None)
+        except BadRequestError as error:
+            self._tell({"event": "reload", "ok": False, "reason": str(error), "faults": [str(error)]})
+
     def _shut_down(self, why: str, event: ShutdownRequested | Forced) -> None:
         told = {"event": "shutdown", "system": self._plan.name, "why": why}
         self._forced = self._forced or isinstance(event, Forced)
+        self._reloader.cancel()
         self._tell({**told, "forced": isinstance(event, Forced)})
         self._handle(event)
 
@@ -289,20 +316,25 @@ class Orchestrator:
 
     def _bury(self, event: Exited, child: Child) -> None:
         """Handle a death; while its successor is on its way, look at what it has left."""
-        died_ns, seen = _core.boottime_ns(), self._seen
-        spawned_ns = child.spawned_ns or self._born_ns(child) or died_ns
+        spawned_ns = child.spawned_ns or self._born_ns(child) or _core.boottime_ns()
         if event.code is None:
             event = self._last_word(event, child)
         self._codes[event.process] = UNSEEN if event.code is None else event.code
-        self._handle(event)
-        finding = self._coroner.examine(
+        examine = partial(
+            self._coroner.examine,
             event,
             [self._parts[name] for name in child.members],
-            seen,
+            self._seen,
             spawned_ns=spawned_ns,
-            died_ns=died_ns,
+            died_ns=_core.boottime_ns(),
             forced=self._forced,
         )
+        if self._supervisor.is_reloading:  # what it has left may be gone afterwards
+            finding = examine()
+            self._handle(event)
+        else:
+            self._handle(event)
+            finding = examine()
         if finding is not None:
             self._reporter.report(finding)
 
@@ -339,8 +371,55 @@ class Orchestrator:
                 self._children.kill(process)
             case Report():
                 self._report(action)
+            case Rewire():
+                self._rewire(action)
             case Finish(exit_code=code):
                 self._exit_code = code
+
+    def _rewire(self, action: Rewire) -> None:
+        plan = action.plan
+        try:
+            self._ground.rewire(plan, action.changes, self._reloader.take_prepared())
+        except ChannelError as error:  # who needs the channel will say so too, again and again
+            self._logs.say("error", str(error))
+        self._plan = plan
+        self._parts = {component.name: component for component in plan.components}
+        self._rows = {name: self._board.add(name) for name in self._parts}
+        self._coroner.take_plan(plan)
+        self._logs.hold([component.process for component in plan.components], tuple(self._parts))
+
+    # what a reload asks for -------------------------------------------------------------------------------
+
+    def present_plan(self) -> Plan:
+        """Give the plan that holds now."""
+        return self._plan
+
+    def new_spawner(self) -> Spawner:
+        """Give a spawner like the present one, without a zygote yet."""
+        return self._spawner.like()
+
+    def inspect(self, config: str, spawner: Spawner, done: Callable[[Outcome], None]) -> Inspection:
+        """Have a configuration checked beside the loop; raises SpawnError."""
+        return Inspection(config, self._surroundings, spawner, self._poller, self._children, done)
+
+    def prepare(self, plan: Plan, changes: Changes) -> dict[str, Segment]:
+        """Reserve the memory of new channels; raises ChannelError, ValueError."""
+        return self._ground.prepare(plan, changes)
+
+    def change(self, plan: Plan, spawner: Spawner, *, trusted: bool) -> None:
+        """Go over to another plan, and to another zygote; `Rewire` follows, at once or later."""
+        self._spawner = spawner
+        self._children.change_spawner(spawner)
+        spawner.preload(plan, trusted=trusted)
+        self._handle(Replanned(plan))
+
+    def has_changed(self) -> None:
+        """Note that every process runs what the new plan says."""
+        self._ground.settled()
+
+    def tell(self, event: dict[str, Any]) -> None:
+        """Publish an event."""
+        self._tell(event)
 
     def _examine(self, process: str, incarnation: int) -> None:
         """Have a process say where it is, and note what the kernel says of it."""

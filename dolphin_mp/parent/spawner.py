@@ -246,6 +246,18 @@ class Spawner:
             except subprocess.TimeoutExpired:
                 process.returncode = -9  # it is reaped with the strangers
 
+    def like(self) -> Spawner:
+        """Give another one for the same environment and streams, without a zygote or modules."""
+        return Spawner(self._environment, self._streams)
+
+    def retire(self) -> None:
+        """Hang up without waiting, after what was ordered; the zygote is reaped with the strangers."""
+        process, self._process = self._process, None
+        self.flush()
+        self._hang_up()
+        if process is not None:
+            process.returncode = 0
+
     def close(self) -> None:
         """Hang up; the zygote and parked processes end by themselves."""
         process, self._process = self._process, None

@@ -62,6 +62,15 @@ def flow_of(plan: Plan) -> Flow:
     )
 
 
+def part_of(flow: Flow, processes: frozenset[str]) -> Flow:
+    """Give the order among some of the processes."""
+
+    def among(graph: Mapping[str, Names]) -> dict[str, Names]:
+        return {p: tuple(q for q in names if q in processes) for p, names in graph.items() if p in processes}
+
+    return Flow({}, {}, among(flow.producers), among(flow.readers), among(flow.consumers))
+
+
 def _components_read(component: ComponentPlan) -> Iterable[str]:
     return (read.channel.rpartition(".")[0] for read in component.inputs)
 
@@ -99,11 +108,15 @@ def _reach(graph: Mapping[str, Names], start: str) -> set[str]:
 
 
 class Gates:
-    """Who still waits for whom; a component once proven (ready, or done) holds nobody up again."""
+    """Who still waits for whom; a component once proven (ready, or done) holds nobody up again.
+
+    Attributes: proven.
+    """
 
     def __init__(self, flow: Flow) -> None:
         self._gates = flow.gates
         self._blockers = {process: dict.fromkeys(names) for process, names in flow.waits_for.items()}
+        self.proven: set[str] = set()
 
     def blockers(self, process: str) -> Names:
         """Give the components that the process still waits for."""
@@ -111,6 +124,7 @@ class Gates:
 
     def prove(self, component: str) -> Names:
         """Note that a component is proven; give the processes that waited for it until now."""
+        self.proven.add(component)
         waiting = tuple(p for p in self._gates[component] if component in self._blockers[p])
         for process in waiting:
             del self._blockers[process][component]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dolphin_mp.supervision.life import Life, Phase
@@ -15,7 +16,13 @@ class Ledger:
     """One row a component, written from the lives of processes."""
 
     def __init__(self, components: Iterable[str]) -> None:
-        self._rows = {name: ComponentStatus(name, State.WAITING, "", 0, 0, None, 0.0) for name in components}
+        self._rows: dict[str, ComponentStatus] = {}
+        self.hold(components)
+
+    def hold(self, components: Iterable[str]) -> None:
+        """Have rows of these components, in this order: of those not known yet new ones, and no others."""
+        new = ComponentStatus("", State.WAITING, "", 0, 0, None, 0.0)
+        self._rows = {name: self._rows.get(name) or replace(new, name=name) for name in components}
 
     def rows(self) -> dict[str, ComponentStatus]:
         """Give all rows, in the order of the plan."""
@@ -69,7 +76,7 @@ def _reason(state: State, life: Life, blockers: Mapping[str, State]) -> str:
         case State.DONE:
             return life.reason if life.phase is Phase.DONE else ""
         case State.WAITING:
-            return _waits_for(blockers) if blockers else ""
+            return _waits_for(blockers) if blockers else life.reason
         case _ if life.phase is Phase.UNKILLABLE:
             return f"unkillable: {life.reason}" if life.reason else "unkillable"
         case _:

@@ -68,12 +68,16 @@ STATE_OF = {
 }
 
 
+RELOAD = "reload"  # the reason of one that goes down to come back under another plan
+
+
 class Then(Enum):
     """What the death of the process leads to."""
 
     JUDGE = "what its policy says"
     STOP = "rest"
     START = "a fresh start at once"
+    RELOAD = "a fresh start when another plan holds, in its turn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,3 +143,13 @@ class ProducerFailed:
     """A producer failed for good whose plan says that its readers start anew."""
 
     component: str
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """Its channels are about to be replaced, or it loses a member: down until the new plan holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """The new plan holds, and says something else about the process."""

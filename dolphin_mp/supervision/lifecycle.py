@@ -26,6 +26,7 @@ from dolphin_mp.supervision import policy
 from dolphin_mp.supervision.life import (
     GOING,
     OVER,
+    RELOAD,
     RESTING,
     RUNNING,
     Admitted,
@@ -33,8 +34,10 @@ from dolphin_mp.supervision.life import (
     Phase,
     ProducerFailed,
     ReadersLeft,
+    Renewed,
     ShutdownBegan,
     Then,
+    Withdrawn,
 )
 from dolphin_mp.supervision.policy import Verdict
 from dolphin_mp.supervision.vocabulary import (
@@ -141,6 +144,8 @@ def _with_past(life: Life, event: Adopted | Remembered) -> Life:
 
 
 def _admit(life: Life, _event: Admitted, at: Moment) -> Step:
+    if life.all_done:  # what was left to do went with another plan
+        return _down(life, Phase.DONE, ""), ()
     return _spawn(life, at, reason="")
 
 
@@ -195,7 +200,7 @@ def _member_done(life: Life, event: BecameDone, at: Moment) -> Step:
 
 def _member_done_late(life: Life, event: BecameDone, _at: Moment) -> Step:
     """Note it, unless a fresh start was ordered: that order is newer than what the component meant."""
-    if life.then is Then.START:
+    if life.then in {Then.START, Then.RELOAD}:
         return life, ()
     return replace(life, done=life.done | {event.component}), ()
 
@@ -304,12 +309,28 @@ def _renew(life: Life, event: ProducerFailed, at: Moment) -> Step:
     return _dismiss(replace(life, then=Then.START, reason=f"restart, {event.component} failed"), at)
 
 
+# ------------------------------------------------------------------ another plan
+
+
+def _reload(life: Life, _event: Withdrawn | Renewed, at: Moment) -> Step:
+    return _dismiss(replace(life, then=Then.RELOAD, reason=RELOAD), at)
+
+
+def _reload_once_gone(life: Life, _event: Withdrawn | Renewed, _at: Moment) -> Step:
+    """Bring it back, unless an operator wants it down."""
+    return (life if life.then is Then.STOP else replace(life, then=Then.RELOAD, reason=RELOAD)), ()
+
+
+def _reload_at_rest(life: Life, _event: Withdrawn | Renewed, _at: Moment) -> Step:
+    return _down(life, Phase.WAITING, RELOAD), ()
+
+
 # ------------------------------------------------------------------ the system's end
 
 
 def _close(life: Life, _event: ShutdownBegan, _at: Moment) -> Step:
     """Go on until its turn comes, but die without a successor."""
-    reason = "shutdown" if life.then is Then.START else life.reason
+    reason = "shutdown" if life.then in {Then.START, Then.RELOAD} else life.reason
     return replace(life, then=Then.STOP, reason=reason), ()
 
 
@@ -352,6 +373,8 @@ def _bury(life: Life, code: int | None, reason: str, at: Moment) -> Step:
     """Say what follows, the process being gone."""
     if life.then is Then.START:
         return _spawn(life, at, reason="")
+    if life.then is Then.RELOAD:
+        return replace(_down(life, Phase.WAITING, life.reason), then=Then.JUDGE), ()
     if life.all_done:
         return _down(life, Phase.DONE, reason), ()
     if life.then is Then.STOP:
@@ -404,6 +427,14 @@ ROWS: tuple[tuple[type, frozenset[Phase], Handler], ...] = (
     (StopRequested, OVER, _ignore),
     (ProducerFailed, RUNNING, _renew),
     (ProducerFailed, _ALL - RUNNING, _ignore),
+    (Withdrawn, RUNNING, _reload),
+    (Withdrawn, GOING, _reload_once_gone),
+    (Withdrawn, frozenset({Phase.BACKOFF}), _reload_at_rest),
+    (Withdrawn, OVER | {Phase.WAITING}, _ignore),
+    (Renewed, RUNNING, _reload),
+    (Renewed, GOING, _reload_once_gone),
+    (Renewed, frozenset({Phase.BACKOFF}), _reload_at_rest),
+    (Renewed, OVER | {Phase.WAITING}, _ignore),
     (ShutdownBegan, RESTING, _close_at_once),
     (ShutdownBegan, RUNNING | GOING, _close),
     (ShutdownBegan, OVER, _ignore),

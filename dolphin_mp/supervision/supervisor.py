@@ -33,9 +33,12 @@ from dolphin_mp.supervision.life import (
     Phase,
     ProducerFailed,
     ReadersLeft,
+    Renewed,
     ShutdownBegan,
+    Withdrawn,
 )
 from dolphin_mp.supervision.policy import unit_of
+from dolphin_mp.supervision.reload import Reload
 from dolphin_mp.supervision.vocabulary import (
     Action,
     Adopted,
@@ -53,8 +56,10 @@ from dolphin_mp.supervision.vocabulary import (
     Kill,
     Launched,
     Remembered,
+    Replanned,
     Report,
     RestartRequested,
+    Rewire,
     ShutdownRequested,
     Spawn,
     Spawned,
@@ -87,8 +92,10 @@ __all__ = [
     "Kill",
     "Launched",
     "Remembered",
+    "Replanned",
     "Report",
     "RestartRequested",
+    "Rewire",
     "ShutdownRequested",
     "Spawn",
     "SpawnFailed",
@@ -124,17 +131,28 @@ class Supervisor:
     def __init__(self, plan: Plan, random: Callable[[], float], until_done: bool = False) -> None:
         self._random = random
         self._until_done = until_done
-        self._process_of = {c.name: c.process for c in plan.components}
         self._lives = {process: Life(unit_of(members)) for process, members in members_of(plan).items()}
-        self._flow = flow_of(plan)
-        self._gates = Gates(self._flow)
-        self._ebb = Ebb(self._flow)
-        self._ledger = Ledger(self._process_of)
+        self._ledger = Ledger(())
+        self._take_plan(plan)
+        self._reload: Reload | None = None
         self._stage = Stage.NEW
         self._exit_code = 0
         self._deadlines: dict[str, float] = {}
         self._queue: deque[tuple[str, object]] = deque()
         self._touched: dict[str, None] = {}
+
+    def _take_plan(self, plan: Plan) -> None:
+        self._plan = plan
+        self._process_of = {c.name: c.process for c in plan.components}
+        self._flow = flow_of(plan)
+        self._gates = Gates(self._flow)
+        self._ebb = Ebb(self._flow)
+        self._ledger.hold(self._process_of)
+
+    @property
+    def is_reloading(self) -> bool:
+        """Whether a new plan was given that does not hold yet: processes are on their way down first."""
+        return self._reload is not None
 
     @property
     def deadline(self) -> float | None:
@@ -161,6 +179,9 @@ class Supervisor:
             raise InvalidTransition("the system", self._stage.value, event)
         entry(self, event)
         actions = self._settle(now)
+        if self._reload is not None and self._reload.is_drained:
+            actions += self._change_plan(self._reload)
+            actions += self._settle(now)
         while isinstance(event, Ticked) and self._queue_due(now):
             actions += self._settle(now)
         if self._until_done and self._stage is Stage.UP and self._is_exhausted():
@@ -200,6 +221,12 @@ class Supervisor:
         if self._stage is not Stage.CLOSING:
             self._shut_down(1)
 
+    def _replan(self, event: Replanned) -> None:
+        if self._reload is not None:
+            raise InvalidTransition("the system", "about to change its plan", event)
+        self._reload = Reload(self._plan, event.plan, self._flow)
+        self._queue.extend((process, Withdrawn()) for process in self._reload.first())
+
     # -------------------------------------------------------------- what lies between processes
 
     def _settle(self, now: float) -> list[Action]:
@@ -209,6 +236,8 @@ class Supervisor:
             process, event = self._queue.popleft()
             old = self._lives[process]
             life, commands = lifecycle.step(old, event, now, self._random)
+            if self._reload is not None:
+                life = self._reload.held(life)
             actions.extend(commands)
             self._lives[process] = life
             self._touched[process] = None
@@ -216,6 +245,9 @@ class Supervisor:
                 self._deadlines.pop(process, None)
             else:
                 self._deadlines[process] = life.deadline
+            if self._reload is not None:
+                turns = self._reload.heard(process, event, life)
+                self._queue.extend((producer, Withdrawn()) for producer in turns)
             self._consequences(process, old, life)
             if (
                 life.phase is Phase.FAILED
@@ -239,8 +271,30 @@ class Supervisor:
 
     def _admit_if_free(self, process: str) -> None:
         waits = self._lives[process].phase is Phase.WAITING
-        if waits and self._stage is Stage.UP and not self._gates.blockers(process):
+        is_held = self._reload is not None and self._reload.holds_back(process)
+        if waits and self._stage is Stage.UP and not is_held and not self._gates.blockers(process):
             self._queue.append((process, Admitted()))
+
+    def _change_plan(self, reload: Reload) -> list[Action]:
+        """Have the new plan hold, now that whoever had to be down is."""
+        proven = self._gates.proven
+        self._reload = None
+        self._lives = reload.lives_after(self._lives)
+        self._take_plan(reload.plan)
+        for name in self._process_of:
+            if name in proven and reload.still_proven(name, self._lives[self._process_of[name]]):
+                self._gates.prove(name)
+        self._deadlines = {p: life.deadline for p, life in self._lives.items() if life.deadline is not None}
+        self._touched = dict.fromkeys(self._lives)
+        for life in self._lives.values():
+            for name in _proven(life):
+                self._gates.prove(name)
+        for process, life in self._lives.items():
+            if life.phase is Phase.WAITING:
+                self._admit_if_free(process)
+            elif reload.is_renewed(process, life.unit.members):
+                self._queue.append((process, Renewed()))
+        return [Rewire(reload.plan, reload.changes)]
 
     def _on_failed(self, process: str, life: Life) -> None:
         match life.unit.on_failed:
@@ -259,6 +313,7 @@ class Supervisor:
         self._exit_code = max(self._exit_code, exit_code)
         if self._stage is not Stage.CLOSING:
             self._stage = Stage.CLOSING
+            self._reload = None
             self._queue.extend((process, ShutdownBegan()) for process in self._lives)
             self._queue.extend((process, ReadersLeft()) for process in self._ebb.first())
 
@@ -307,6 +362,8 @@ ROWS: tuple[tuple[tuple[type, ...], tuple[Stage, ...], Entry], ...] = (
     (_NEWS, (Stage.NEW, Stage.UP, Stage.CLOSING), Supervisor._to_process),
     ((*_WORDS, *_NEWS), (Stage.CLOSED,), Supervisor._ignore),
     ((Ticked,), tuple(Stage), Supervisor._tick),
+    ((Replanned,), (Stage.NEW, Stage.UP), Supervisor._replan),
+    ((Replanned,), (Stage.CLOSING, Stage.CLOSED), Supervisor._ignore),
 )
 
 SYSTEM: dict[tuple[Stage, type], Entry] = {

@@ -8,6 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dolphin_mp.plan import Plan
+    from dolphin_mp.supervision.replan import Changes
 
 ON_REQUEST = "on request"  # the reason of a stop by an operator, which outlives the parent that heard it
 
@@ -180,11 +185,19 @@ class Ticked:
     """Time went on: whatever is due by now happens."""
 
 
+@dataclass(frozen=True, slots=True)
+class Replanned:
+    """The system is to become what another plan of the same name says."""
+
+    plan: Plan
+
+
 Command = StartRequested | StopRequested | RestartRequested
 ProcessEvent = Spawned | SpawnFailed | Exited | HungDetected
 ComponentEvent = BecameReady | BecameDone
 Inheritance = Adopted | Remembered
-Event = Launched | Inheritance | Command | ShutdownRequested | Forced | ProcessEvent | ComponentEvent | Ticked
+Told = Launched | Inheritance | Command | Replanned | ShutdownRequested | Forced
+Event = Told | ProcessEvent | ComponentEvent | Ticked
 
 
 # ------------------------------------------------------------------ actions: what to do
@@ -243,13 +256,21 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
+class Rewire:
+    """The new plan holds from here on, and no process uses what it replaces or gives up: do that now."""
+
+    plan: Plan
+    changes: Changes
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """Nothing lives and nothing will: the orchestrator is to leave with this exit code."""
 
     exit_code: int
 
 
-Action = Spawn | Ask | Terminate | DumpStacks | Kill | Report | Finish
+Action = Spawn | Ask | Terminate | DumpStacks | Kill | Report | Rewire | Finish
 
 
 class InvalidTransition(RuntimeError):  # noqa: N818 - a bug of ours, not a condition to handle

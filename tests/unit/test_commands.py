@@ -26,7 +26,7 @@ ROWS = {"ob": row(State.READY), "edge": row(State.READY)}
 
 @pytest.mark.parametrize("command", ARGS)
 def test_each_command_takes_its_own_args_and_no_others(command):
-    values = {"component": "ob", "wait": False}
+    values = {"component": "ob", "wait": False, "dry_run": True, "config": "/x"}
     check(request(command, **{key: values[key] for key in ARGS[command]}))
     with pytest.raises(BadRequestError, match=f"{command} takes .*, not 'force'") as caught:
         check(request(command, force=True))
@@ -37,7 +37,9 @@ def test_an_unknown_command_is_told_the_nearest():
     with pytest.raises(BadRequestError, match=r"no command 'shutdwon'; did you mean 'shutdown'\?") as caught:
         check(request("shutdwon"))
     assert caught.value.code == "bad_command"
-    with pytest.raises(BadRequestError, match="there are ping, restart, shutdown, start, status, stop"):
+    with pytest.raises(
+        BadRequestError, match="there are ping, reload, restart, shutdown, start, status, stop"
+    ):
         check(request("zzz"))
 
 

@@ -455,3 +455,50 @@ def test_a_process_is_described_by_pid_and_title():
     assert lock.start_time(os.getpid()) > 0
     assert lock.start_time(2**30) == 0
     assert lock.describe_process(2**30) == f"pid {2**30}"
+
+
+# a segment that is prepared --------------------------------------------------------------------------------
+
+
+def test_a_prepared_segment_has_its_memory_and_its_owner_but_no_name(name):
+    before = open_descriptors()
+    segment = Segment.prepare(name, a_header())
+    assert not (SHM / name).exists()
+    assert os.fstat(segment.fd).st_blocks * 512 >= segment.header.segment_size
+    segment.appear()
+    assert segment.is_named()
+    with pytest.raises(SegmentExistsError):
+        Segment.create(name, a_header())
+    segment.close()
+    assert not (SHM / name).exists()
+    assert open_descriptors() == before
+
+
+def test_one_that_never_appears_leaves_nothing_and_hurts_no_other(name):
+    other = Segment.create(name, a_header())
+    Segment.prepare(name, a_header(dtype="<f4", size=16)).close()
+    assert other.is_named()
+    other.close()
+
+
+def test_it_takes_the_place_of_another_which_is_retired(name):
+    old = Segment.create(name, a_header())
+    reader = Segment.attach(name)
+    new = Segment.prepare(name, a_header(dtype="<f4", size=16))
+    new.appear(old)
+    assert new.is_named()
+    assert reader.is_replaced()
+    assert os.pread(reader.fd, 8, _core.OFFSET_RETIRED) == struct.pack("<Q", 1)
+    assert old.fd == -1
+    reader.close()
+    new.close()
+
+
+def test_a_strangers_name_is_not_taken(name):
+    stranger = Segment.create(name, a_header())
+    new = Segment.prepare(name, a_header())
+    with pytest.raises(SegmentExistsError):
+        new.appear()
+    new.close()
+    assert stranger.is_named()
+    stranger.close()
