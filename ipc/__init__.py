@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from dolphin_mp.ipc._core import Record
     from dolphin_mp.ipc.board import Board
     from dolphin_mp.ipc.channel import Channel, Since, View, wait_any
+    from dolphin_mp.ipc.deal import Deal
 
 __all__ = [
     "Board",
@@ -46,6 +47,7 @@ __all__ = [
     "ChannelError",
     "ClaimedError",
     "ClosedError",
+    "Deal",
     "FencedError",
     "ForkedError",
     "MismatchError",
@@ -67,6 +69,7 @@ __all__ = [
 _HOME = {
     "Board": "board",
     "Channel": "channel",
+    "Deal": "deal",
     "Record": "_core",
     "Since": "channel",
     "View": "channel",
