@@ -56,7 +56,8 @@ class Input:
     """A channel that the component reads.
 
     Args:
-        channel: ``component.output``; the configuration's ``inputs`` table can name another.
+        channel: ``component.output``, or ``pool@*.output`` for all instances of a pool; the configuration's
+            ``inputs`` table can name another.
         dtype: what the author expects (optional, as for `Output`): another one of the producer is an error
             at launch.
         shape: likewise; None accepts any.
@@ -64,7 +65,8 @@ class Input:
         required: while the input is stale, `Component.on_stale` is called instead of `Component.step`.
         share: deal each record to exactly one instance of a pool.
 
-    On an instance the attribute is the attached `Channel`.
+    On an instance the attribute is the attached `Channel`; with ``share`` a `dolphin_mp.ipc.Deal`, of a whole
+    pool a `dolphin_mp.process.inputs.Channels`.
     """
 
     def __init__(
@@ -120,9 +122,10 @@ class Component:
     """The base of a user's component: declare inputs and outputs, write `step` or ``async def run(self)``.
 
     `name`, `options`, `log`, `beat` and the channels work from ``__init__`` on; `every_s` is the period that
-    holds after the configuration, in seconds. When it steps is said by
-    `every` (a duration), `on` (names of inputs) and `schedule` (cron, or a table); with none of them it steps
-    on each new record of any input. Options are a nested dataclass named ``Options``.
+    holds after the configuration, in seconds; `key` is what tells an instance of a pool from the others: "0",
+    "1", … or one of its ``for_each``. When it steps is said by `every` (a duration), `on` (names of inputs)
+    and `schedule` (cron, or a table); with none of them it steps on each new record of any input, or, where
+    one has ``share=True``, on each that is dealt to it. Options are a nested dataclass named ``Options``.
     """
 
     every: ClassVar[str | None] = None
@@ -130,6 +133,7 @@ class Component:
     schedule: ClassVar[str | Mapping[str, Any] | None] = None
 
     name: str = ""
+    key: str = ""
     options: Any = None
     every_s: float | None = None
     log: logging.Logger = logging.getLogger("dolphin_mp.component")
@@ -194,6 +198,7 @@ def create_component(
     """
     component = component_class.__new__(component_class)
     component.name = name
+    component.key = name.partition("@")[2]
     component.options = options
     component.every_s = every_s
     component.log = log or logging.getLogger(f"dolphin_mp.component.{name}")

@@ -2,9 +2,9 @@
 
     deal = header page | entry 1 | entry 2 | ... | entry 1024; docs/pools.md has the words
 
-A holder lives as long as it has the kernel's lock on its number's byte. Holders watch each other in a ring, each
-the next living one, so that a death is found by one of them at once, with or without a parent. Making and
-removing a deal needs no numpy.
+A holder lives as long as it has the kernel's lock on its number's byte. Holders watch each other in a ring,
+each the next living one, so that a death is found by one of them at once, with or without a parent. Making
+and removing a deal needs no numpy.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Deal:
     # who takes part -----------------------------------------------------------------------------------------
 
     def join(self) -> None:
-        """Become a holder; what dead ones held is dealt again from now on. Raises ValueError if all are taken."""
+        """Become a holder; what dead ones held is dealt again. Raises ValueError where there are too many."""
         self.ring._check_usable()
         with self._lock:
             number = next((n for n in range(1, NUMBERS + 1) if self._take_number(n)), 0)
@@ -83,7 +83,7 @@ class Deal:
         self._table.bury(number)  # as no other can be it now
         if self._table.is_free(number):
             return True
-        lock.unlock(self._fd, _FIRST_LOCK + number)  # its predecessor's record waits for somebody or is in work
+        lock.unlock(self._fd, _FIRST_LOCK + number)  # its predecessor's record waits or is in work
         return False
 
     def _bury_if_dead(self, number: int) -> bool:
@@ -186,7 +186,7 @@ class Deal:
     def take(self) -> Record | None:
         """Give the next record for this instance, None if there is none; the one before it counts as done.
 
-        ``record.redealt`` says that another had it before and died: it may have been handled, in part or whole.
+        ``record.redealt`` says that another had it and died: it may have been handled, in part or whole.
         Raises ReplacedError, ClosedError, ForkedError.
         """
         self.done()

@@ -2,6 +2,7 @@
 
 import os
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ class Pool:
         self.channel = Channel.create(self.name, "u8", keep=keep)
         self.channel.claim()
         self.holders = []
-        self.file = f"{FOLDER}/{self.name}.deal"
+        self.file = Path(FOLDER, f"{self.name}.deal")
 
     def publish(self, count=1):
         for _ in range(count):
@@ -44,7 +45,7 @@ class Pool:
 
     def words(self, offset, *values):
         """Read a word of the deal, or write words."""
-        with open(self.file, "r+b") as file:
+        with self.file.open("r+b") as file:
             file.seek(offset)
             if values:
                 file.write(struct.pack(f"<{len(values)}Q", *values))
@@ -59,7 +60,7 @@ class Pool:
             deal.close()
             deal.channel.close()
         self.channel.close()
-        os.unlink(self.file) if os.path.exists(self.file) else None
+        self.file.unlink(missing_ok=True)
 
 
 @pytest.fixture

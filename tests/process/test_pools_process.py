@@ -1,0 +1,120 @@
+"""Pools as real processes: names, dealing, deaths, and who reads a whole pool."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from dolphin_mp import Component, Input, Output
+
+JOB = np.dtype([("number", "i8"), ("deadly", "?")])
+PART = np.dtype([("number", "i8"), ("version", "i8"), ("redealt", "?"), ("key", "S16")])
+JOBS = 200
+
+
+class Jobs(Component):
+    job = Output(JOB, keep=1024)
+    every = "1ms"
+
+    def setup(self):
+        self.left = JOBS
+
+    def step(self):
+        if self.left:
+            self.left -= 1
+            self.job.publish(number=JOBS - self.left, deadly=False)
+
+
+class Worker(Component):
+    job = Input("jobs.job", share=True)
+    part = Output(PART, keep=1024)
+
+    def step(self):
+        record = self.job.dealt
+        self.part.publish(
+            number=record.value["number"], version=record.version, redealt=record.redealt, key=self.key
+        )
+
+
+class Sum(Component):
+    parts = Input("mc@*.part", required=True)
+    total = Output(np.dtype([("instances", "S64"), ("count", "i8")]))
+
+    def step(self):
+        count = sum(channel.version for channel in self.parts.values())
+        self.total.publish(instances=",".join(self.parts), count=count)
+
+
+def parts_of(client, names):
+    """Give all that was published by these instances."""
+    found = [record for name in names for record in client.channel(f"{name}.part").history(1024)]
+    return [(int(r.value["number"]), bool(r.value["redealt"]), r.value["key"].item().decode()) for r in found]
+
+
+def test_a_pool_handles_each_record_once_and_is_read_as_a_whole(world, up):
+    pool = (Worker, {"instances": 3})
+    client, watcher = up({"jobs": Jobs, "mc": pool, "sum": Sum})
+    rows = watcher.until(lambda rows: all(row["state"] == "ready" for row in rows.values()))
+    assert list(rows) == ["jobs", "mc@0", "mc@1", "mc@2", "sum"]
+    assert world.title(rows["mc@1"]["pid"]) == f"mc@1 [dolphin-mp {world.name}]"
+    version = 0
+    while int(client.latest("sum.total").value["count"] if version else 0) < JOBS:
+        version = world.version(client, "sum.total", version)
+    parts = parts_of(client, ["mc@0", "mc@1", "mc@2"])
+    assert sorted(number for number, _, _ in parts) == list(range(1, JOBS + 1))
+    assert not any(redealt for _, redealt, _ in parts)
+    assert {key for _, _, key in parts} <= {"0", "1", "2"}
+    assert client.latest("sum.total").value["instances"] == b"mc@0,mc@1,mc@2"
+
+
+class Given(Component):
+    """Publishes what the test asks for, by its own channel: one job at the start."""
+
+    every = "1h"
+    job = Output(JOB, keep=64)
+
+    def setup(self):
+        if not self.job.version:
+            self.job.publish(number=7, deadly=True)
+
+    def step(self):
+        pass
+
+
+class Mortal(Component):
+    """Stops itself in the midst of its first record: killed then, another is to have it."""
+
+    job = Input("given.job", share=True)
+    part = Output(PART, keep=64)
+
+    def step(self):
+        record = self.job.dealt
+        if not record.redealt:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        self.part.publish(number=record.value["number"], version=1, redealt=record.redealt, key=self.key)
+
+
+def test_what_a_killed_instance_held_is_dealt_to_a_living_one(world, up):
+    settings = {"instances": 2, "restart": "never", "hang_after": "60s"}
+    client, watcher = up({"given": Given, "mc": (Mortal, settings)})
+    rows = watcher.until(lambda rows: all(row["state"] == "ready" for row in rows.values()))
+    stopped = wait_stopped(world, {name: rows[name]["pid"] for name in ("mc@0", "mc@1")})
+    other = {"mc@0": "mc@1", "mc@1": "mc@0"}[stopped]
+    os.kill(rows[stopped]["pid"], signal.SIGKILL)
+    record = world.record(client, f"{other}.part")
+    assert record.value["redealt"]
+    assert record.value["number"] == 7
+
+
+def wait_stopped(world, pids):
+    """Give the name of the process that stops; the parent is told by the kernel, we have to look."""
+    import time
+
+    limit = time.monotonic() + 20
+    while time.monotonic() < limit:
+        for name, pid in pids.items():
+            if world.stat(pid)[0] == "T":
+                return name
+        time.sleep(0.005)
+    pytest.fail("nobody stopped")
