@@ -38,7 +38,7 @@ class Worker(Component):
 
 
 class Sum(Component):
-    parts = Input("mc@*.part", required=True)
+    parts = Input("mc@*.part")
     total = Output(np.dtype([("instances", "S64"), ("count", "i8")]))
 
     def step(self):
