@@ -215,7 +215,6 @@ cdef class Table:
             state = dl_load(<uint64_t *>entry)
             if state & KIND == HELD and holder_of(state) == 0:
                 if dl_cas(<uint64_t *>entry, state, held_by(state, self.number) | REDEALT):
-                    dl_add(self.word(REDEALT_COUNT), 1)
                     self.mine = entry
                     return state >> 16
         return 0
@@ -243,6 +242,10 @@ cdef class Table:
                 self.mine = entry
                 return version
             dl_store(state, count + until - version << 16)
+
+    def count_redealt(self):
+        """Count that the record that we hold was dealt again and was still there."""
+        dl_add(self.word(REDEALT_COUNT), 1)
 
     def finish(self, bint lost=False):
         """Have done with the record that we hold, or say that it was gone when we looked."""

@@ -196,6 +196,7 @@ class Deal:
             if record is not None:
                 if self._table.is_redealt:
                     record._mark_redealt()
+                    self._table.count_redealt()
                 self._dealt = record
                 return record
             self._table.finish(lost=True)

@@ -30,7 +30,7 @@ def draft(name: str, settings: ComponentSettings, faults: Faults) -> list[Candid
 def resolve_drafts(
     drafts: list[Candidate], given: object, options: Any, folder: str, faults: Faults
 ) -> dict[str, Candidate]:
-    """Find the class of one table's drafts, make their options and outputs; arguments as those of `resolve`."""
+    """Find the class of a table's drafts, make their options and outputs; arguments as of `resolve`."""
     first = drafts[0]
     is_keyed = first.settings.for_each is not None
     first_options = fill_in(options, first.key) if is_keyed else options
