@@ -75,6 +75,7 @@ cdef class Table:
     cdef readonly uint64_t number   # who we are
     cdef uint64_t calm              # the tick at which nothing lay orphaned
     cdef uint8_t *mine              # the entry of what we hold; NULL: nothing
+    cdef uint64_t passed            # lost records that we counted
 
     def __cinit__(self, object buffer, Py_ssize_t numbers):
         PyObject_GetBuffer(buffer, &self.buffer, PyBUF_WRITABLE)
@@ -242,6 +243,7 @@ cdef class Table:
                 self.mine = entry
                 return version
             dl_store(state, count + until - version << 16)
+            self.passed += until - version
 
     def count_redealt(self):
         """Count that the record that we hold was dealt again and was still there."""
@@ -252,6 +254,13 @@ cdef class Table:
         if self.mine != NULL:
             dl_store(<uint64_t *>self.mine, dl_load(<uint64_t *>(self.mine + COUNT)) + lost << 16)
             self.mine = NULL
+            self.passed += lost
+
+    def take_passed(self):
+        """Give how many lost records we have counted since we were last asked."""
+        cdef uint64_t passed = self.passed
+        self.passed = 0
+        return passed
 
     def forsake(self):
         """Hold nothing more, and be nobody: before `bury` of our own number."""

@@ -38,7 +38,8 @@ _FIRST_LOCK = 16
 class Deal:
     """A handle of a deal; `open` makes or opens it, `join` makes this handle a holder.
 
-    Attributes: name; channel (the records' source); ring (what to wait on, beside the channel).
+    Attributes: name; channel (the records' source); ring (what to wait on, beside the channel); counts (three
+    words to count into: records that this handle took, those of them dealt again, those it found lost).
     """
 
     def __init__(self, name: str, fd: int, channel: Channel) -> None:
@@ -56,6 +57,7 @@ class Deal:
         self._neighbour = (0, 0, 0)
         self._looked = -1
         self._dealt: Record | None = None
+        self.counts = memoryview(bytearray(24)).cast("Q")
         self._finalizer = weakref.finalize(self, _abandon, fd, self._pidfds, _core.generation())
 
     @classmethod
@@ -190,17 +192,20 @@ class Deal:
         Raises ReplacedError, ClosedError, ForkedError.
         """
         self.done()
-        channel = self.channel
+        channel, counts = self.channel, self.counts
         while version := self._table.take(channel.version, channel.keep):
             record = channel._read(version)
             if record is not None:
+                counts[0] += 1
                 if self._table.is_redealt:
                     record._mark_redealt()
                     self._table.count_redealt()
+                    counts[1] += 1
                 self._dealt = record
-                return record
+                break
             self._table.finish(lost=True)
-        return None
+        counts[2] += self._table.take_passed()
+        return self._dealt
 
     def done(self) -> None:
         """Say that the record taken last is handled; after a step nobody needs to say so."""

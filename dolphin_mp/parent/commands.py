@@ -85,6 +85,10 @@ def component_of(request: Request, rows: Mapping[str, ComponentStatus]) -> str:
     component = request.args.get("component")
     if not isinstance(component, str):
         raise BadRequestError("bad_request", f'{request.command} needs {{"component": NAME}}')
+    instances = [name for name in rows if name.startswith(f"{component}@")]
+    if component not in rows and instances:
+        text = f"{_short(component)} is a pool: name one of {', '.join(instances[:8])}"
+        raise BadRequestError("no_such_component", text + (", …" if len(instances) > 8 else ""))
     if component not in rows:
         near = difflib.get_close_matches(component, rows, 1)
         hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(sorted(rows))}"

@@ -51,8 +51,14 @@ class Inputs:
         self.required: list[Channel] = []
         self.deal: Deal | None = None
 
-    def attach(self, system: str, bell: Doorbell) -> None:
-        """Open them all; raises ChannelError."""
+    def attach(self, system: str, bell: Doorbell, counts: memoryview) -> None:
+        """Open them all; raises ChannelError.
+
+        Args:
+            system: its name.
+            bell: ends every wait.
+            counts: three words to count what is dealt into.
+        """
         for item in self._plan.inputs:
             channel = Channel.attach(segment_name(system, item.channel))
             self._by_attribute.setdefault(item.attribute, {})[item.channel.partition(".")[0]] = channel
@@ -62,15 +68,14 @@ class Inputs:
                 self.required.append(channel)
             self.values[item.attribute] = channel
             if item.share:
-                self.values[item.attribute] = self._join(system, item, channel)
+                self.deal = self.values[item.attribute] = self._open_deal(system, item, channel)
+                self.deal.counts = counts
+                self.deal.join()
             elif item.many:
                 self.values[item.attribute] = Channels(self._by_attribute[item.attribute])
 
-    def _join(self, system: str, item: InputPlan, channel: Channel) -> Deal:
-        name = deal_name(system, self._plan.pool or self._plan.name, item.attribute)
-        self.deal = Deal.open(name, channel)
-        self.deal.join()
-        return self.deal
+    def _open_deal(self, system: str, item: InputPlan, channel: Channel) -> Deal:
+        return Deal.open(deal_name(system, self._plan.pool or self._plan.name, item.attribute), channel)
 
     def take(self) -> bool:
         """Have a record dealt to this component; tells whether there was one."""

@@ -172,7 +172,7 @@ class Runner:
             self._channels[output.attribute] = channel
             channel.claim()
             channel._set_doorbell(self.bell)
-        self._inputs.attach(self._system, self.bell)
+        self._inputs.attach(self._system, self.bell, self._board.dealt_words(self.row))
 
     def _leave(self, code: object) -> None:
         """End as `sys.exit` says: a number is the exit code, a text the reason of a failure."""
