@@ -21,6 +21,7 @@ BENCHES = {
         ("in_process", "one_way", "asleep", "large", "overruns"),
         "a channel in one process and between two",
     ),
+    "pool": (("pool",), "a pool's throughput with a second core"),
     "cli": (("command",), "a whole `dolphin-mp status`, beside `python -c 0`"),
 }
 

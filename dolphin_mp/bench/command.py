@@ -43,27 +43,33 @@ def measure(effort: Effort) -> Iterator[Row]:
 
 
 @contextlib.contextmanager
-def _demo() -> Iterator[None]:
-    """Have the demo run in a runtime folder of its own, beside whatever else this user runs."""
-    from dolphin_mp import Client
-    from dolphin_mp.parent.detached import start_detached
-
+def own_folder() -> Iterator[Path]:
+    """Have systems run in a runtime folder of their own, beside whatever else this user runs."""
     before = {name: os.environ.get(name) for name in ("XDG_RUNTIME_DIR", "XDG_STATE_HOME")}
     with tempfile.TemporaryDirectory(prefix="dmp-bench-") as folder:
         os.environ.update(XDG_RUNTIME_DIR=folder, XDG_STATE_HOME=folder)
         try:
-            path = Path(folder, "demo.toml")  # in the current folder there may be another system's file
-            path.write_text(DEMO, encoding="utf-8")
-            start_detached(str(path))
-            with Client("demo") as client:
-                yield
-                client.shutdown()
+            yield Path(folder)
         finally:
             for name, value in before.items():
                 if value is None:
                     del os.environ[name]
                 else:
                     os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _demo() -> Iterator[None]:
+    from dolphin_mp import Client
+    from dolphin_mp.parent.detached import start_detached
+
+    with own_folder() as folder:
+        path = folder / "demo.toml"  # in the current folder there may be another system's file
+        path.write_text(DEMO, encoding="utf-8")
+        start_detached(str(path))
+        with Client("demo") as client:
+            yield
+            client.shutdown()
 
 
 def _turn(command: list[str], count: int) -> float:

@@ -27,7 +27,7 @@ COLUMNS = (
 
 def add_arguments(_name: str, parser: ArgumentParser) -> None:
     """Say what the command takes."""
-    parser.add_argument("what", metavar="WHAT", nargs="*", help="only these: channel, cli")
+    parser.add_argument("what", metavar="WHAT", nargs="*", help="only these: channel, pool, cli")
     parser.add_argument("--json", action="store_true", help="print data for programs")
     parser.add_argument(
         "--quick", action="store_true", help="measure little: numbers to look at, not to quote"

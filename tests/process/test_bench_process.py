@@ -3,6 +3,7 @@
 import pytest
 
 from dolphin_mp.bench import TINY, measure
+from dolphin_mp.bench.harness import CORES
 
 
 @pytest.mark.slow
@@ -33,3 +34,12 @@ def test_a_whole_status_is_measured_beside_an_empty_python() -> None:
 def test_an_unknown_bench_is_named() -> None:
     with pytest.raises(LookupError, match="no bench 'chanel'"):
         list(measure(["chanel"], TINY))
+
+
+@pytest.mark.slow
+def test_a_pool_of_two_is_measured_beside_one() -> None:
+    rows = {row.what: row for row in measure(["pool"], TINY)}
+    assert rows["1 instance"].median_ns > 0
+    if len(CORES) > 1:
+        assert rows["2 instances"].floor == "1 instance"
+        assert rows["2 instances"].note == "ideal 0.50"
