@@ -1,6 +1,6 @@
 """A plan with another number of instances of one pool: pure, from the plan alone, without any user's code.
 
-Instances of a pool are alike, for their outputs are functions of options that they share, so a new one is a
+Instances of a pool are alike, for their outputs are functions of options that they share: a new one is a copy
 of the first under its own name. Who reads the whole pool reads the new ones too.
 """
 
