@@ -125,6 +125,8 @@ class Orchestrator:
             self._handle,
             lambda: self._shut_down("as asked", ShutdownRequested()),
             self._reloader.begin,
+            self.present_plan,
+            self._reloader.scale,
         )
         self._logs = Keeper(
             plan.name,
