@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, overload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import Literal
 
     from numpy.typing import DTypeLike
+    from typing_extensions import TypeVar as TypeVarWithDefault
 
-    from dolphin_mp.ipc import Channel
+    from dolphin_mp.ipc import Channel, Deal
+
+    # What an instance sees: a Channel, with share=True a Deal; of a whole pool say Input[Channels].
+    Handle = TypeVarWithDefault("Handle", default=Channel)
+else:
+    Handle = TypeVar("Handle")
 
 
 class Done(Exception):  # noqa: N818 - an outcome, no error, and the contract's name
@@ -52,7 +59,7 @@ class Output:
         raise _not_connected(owner, "output", self.attribute)
 
 
-class Input:
+class Input(Generic[Handle]):
     """A channel that the component reads.
 
     Args:
@@ -66,9 +73,31 @@ class Input:
         share: deal each record to exactly one instance of a pool.
 
     On an instance the attribute is the attached `Channel`; with ``share`` a `dolphin_mp.ipc.Deal`, of a whole
-    pool a `dolphin_mp.process.inputs.Channels`.
+    pool a `dolphin_mp.ipc.Channels` (for a type checker: ``parts: Input[Channels]``).
     """
 
+    @overload
+    def __init__(
+        self,
+        channel: str,
+        dtype: DTypeLike | Callable[[Any], DTypeLike] | None = None,
+        shape: int | tuple[int, ...] | Callable[[Any], int | tuple[int, ...]] | None = None,
+        *,
+        stale_after: str | None = None,
+        required: bool = False,
+        share: Literal[False] = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Input[Deal],
+        channel: str,
+        dtype: DTypeLike | Callable[[Any], DTypeLike] | None = None,
+        shape: int | tuple[int, ...] | Callable[[Any], int | tuple[int, ...]] | None = None,
+        *,
+        stale_after: str | None = None,
+        required: bool = False,
+        share: Literal[True],
+    ) -> None: ...
     def __init__(
         self,
         channel: str,
@@ -91,10 +120,10 @@ class Input:
         self.attribute = name
 
     @overload
-    def __get__(self, instance: None, owner: type) -> Input: ...
+    def __get__(self, instance: None, owner: type) -> Input[Handle]: ...
     @overload
-    def __get__(self, instance: object, owner: type) -> Channel: ...
-    def __get__(self, instance: object | None, owner: type) -> Input | Channel:
+    def __get__(self, instance: object, owner: type) -> Handle: ...
+    def __get__(self, instance: object | None, owner: type) -> Input[Handle] | Handle:
         if instance is None:
             return self
         raise _not_connected(owner, "input", self.attribute)

@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any, Generic, Self
 
 from dolphin_mp.component import AnyComponent, Input, Output, create_component
 from dolphin_mp.duration import parse_duration
-from dolphin_mp.ipc import Channel, Deal
+from dolphin_mp.ipc import Channel, Channels, Deal
 from dolphin_mp.ipc.segment import sweep
-from dolphin_mp.process.inputs import Channels
 
 if TYPE_CHECKING:
     import logging

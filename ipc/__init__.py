@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from dolphin_mp.ipc._core import Record
     from dolphin_mp.ipc.board import Board
     from dolphin_mp.ipc.channel import Channel, Since, View, wait_any
+    from dolphin_mp.ipc.channels import Channels
     from dolphin_mp.ipc.deal import Deal
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "BusyError",
     "Channel",
     "ChannelError",
+    "Channels",
     "ClaimedError",
     "ClosedError",
     "Deal",
@@ -69,6 +71,7 @@ __all__ = [
 _HOME = {
     "Board": "board",
     "Channel": "channel",
+    "Channels": "channels",
     "Deal": "deal",
     "Record": "_core",
     "Since": "channel",

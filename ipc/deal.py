@@ -104,10 +104,10 @@ class Deal:
         number = self._table.number
         if not number:
             return
-        _unwatch(self._pidfds)
         self._dealt = None
         with self._lock:
             self._table.forsake()
+            _unwatch(self._pidfds)  # from here on no death makes us watch another
             self._table.bury(number)
             lock.unlock(self._fd, _FIRST_LOCK + number)
         self._tell()
@@ -205,6 +205,8 @@ class Deal:
                 break
             self._table.finish(lost=True)
         counts[2] += self._table.take_passed()
+        if self._dealt is None:
+            self.watch()
         return self._dealt
 
     def done(self) -> None:
