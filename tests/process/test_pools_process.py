@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from dolphin_mp import Component, Input, Output
+from dolphin_mp.client import ClientError
+from dolphin_mp.ipc import wait_any
 
 JOB = np.dtype([("number", "i8"), ("deadly", "?")])
 PART = np.dtype([("number", "i8"), ("version", "i8"), ("redealt", "?"), ("key", "S16")])
@@ -118,3 +120,64 @@ def wait_stopped(world, pids):
                 return name
         time.sleep(0.005)
     pytest.fail("nobody stopped")
+
+
+def test_it_is_dealt_again_without_a_parent_too(world, up):
+    settings = {"instances": 3, "hang_after": "60s"}
+    client, watcher = up({"given": Given, "mc": (Mortal, settings)}, system={"orphan": "run"}, detach=True)
+    rows = watcher.until(lambda rows: all(row["state"] == "ready" for row in rows.values()))
+    pids = {name: rows[name]["pid"] for name in rows}
+    stopped = wait_stopped(world, {name: pid for name, pid in pids.items() if name != "given"})
+    parent = client.status()["pid"]
+    os.kill(parent, signal.SIGKILL)
+    world.wait_gone(parent)
+    others = [client.channel(f"{name}.part") for name in pids if name not in {"given", stopped}]
+    os.kill(pids.pop(stopped), signal.SIGKILL)
+    seen = [0, 0]
+    while not any(seen):
+        assert wait_any(list(zip(others, seen, strict=True)), 20), "nobody has it"
+        seen = [channel.version for channel in others]
+    world.cli("shutdown")
+    assert sorted(seen) == [0, 1]
+
+
+def test_a_pool_is_scaled_up_and_down_and_forgets_no_record(world, up):
+    client, watcher = up({"jobs": Jobs, "mc": (Worker, {"instances": 2}), "sum": Sum})
+    before = watcher.until(lambda rows: all(row["state"] == "ready" for row in rows.values()))
+    answer = client.scale("mc", 4)
+    assert [(one["component"], one["state"]) for one in answer["instances"]] == [
+        ("mc@0", "ready"), ("mc@1", "ready"), ("mc@2", "ready"), ("mc@3", "ready"),
+    ]  # fmt: skip
+    rows = watcher.until(lambda rows: all(row["state"] == "ready" for row in rows.values()))
+    assert [rows[name]["pid"] for name in ("jobs", "mc@0", "mc@1")] == [
+        before[name]["pid"] for name in ("jobs", "mc@0", "mc@1")
+    ]
+    assert world.title(rows["mc@3"]["pid"]).startswith("mc@3 ")
+    version = 0
+    while version == 0 or client.latest("sum.total").value["instances"] != b"mc@0,mc@1,mc@2,mc@3":
+        version = world.version(client, "sum.total", version)
+    world.version(client, "jobs.job", JOBS - 1)
+    client.restart("jobs")  # which publishes as many again
+    handled = {name: client.channel(f"{name}.part") for name in ("mc@0", "mc@1", "mc@2", "mc@3")}
+    assert [one["component"] for one in client.scale("mc", 1)["instances"]] == ["mc@0"]
+    assert list(world.rows(client)) == ["jobs", "mc@0", "sum"]
+    world.wait_gone(rows["mc@3"]["pid"])
+    seen = 0
+    while sum(channel.version for channel in handled.values()) < 2 * JOBS:
+        seen = world.wait_version(handled["mc@0"], seen)
+    assert sum(channel.version for channel in handled.values()) == 2 * JOBS
+    assert not [name for name in world.segments() if "mc@3" in name or "mc@1" in name]
+
+
+def test_the_command_scales_and_steers_a_pool_by_its_name(world, up):
+    client, watcher = up({"jobs": Jobs, "mc": (Worker, {"instances": 1})})
+    watcher.until(lambda rows: all(row["state"] == "ready" for row in rows.values()))
+    world.cli("scale", "mc", "2")
+    world.cli("stop", "mc")
+    assert [row["state"] for name, row in world.rows(client).items() if name != "jobs"] == ["stopped"] * 2
+    world.cli("start", "mc")
+    assert {row["state"] for row in world.rows(client).values()} == {"ready"}
+    with pytest.raises(ClientError, match="'mc' is a pool: name one of mc@0, mc@1"):
+        client.stop("mc")
+    with pytest.raises(ClientError, match="1 to 1024"):
+        client.scale("mc", 0)

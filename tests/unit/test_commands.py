@@ -28,6 +28,7 @@ ROWS = {"ob": row(State.READY), "edge": row(State.READY)}
 @pytest.mark.parametrize("command", ARGS)
 def test_each_command_takes_its_own_args_and_no_others(command):
     values = {"component": "ob", "wait": False, "pool": "mc", "instances": 2}
+    values |= {"config": "/etc/x.toml", "dry_run": True}
     check(request(command, **{key: values[key] for key in ARGS[command]}))
     with pytest.raises(BadRequestError, match=f"{command} takes .*, not 'force'") as caught:
         check(request(command, force=True))
@@ -39,7 +40,7 @@ def test_an_unknown_command_is_told_the_nearest():
         check(request("shutdwon"))
     assert caught.value.code == "bad_command"
     with pytest.raises(
-        BadRequestError, match="there are ping, restart, scale, shutdown, start, status, stop"
+        BadRequestError, match="there are ping, reload, restart, scale, shutdown, start, status, stop"
     ):
         check(request("zzz"))
 
