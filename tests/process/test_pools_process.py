@@ -181,3 +181,17 @@ def test_the_command_scales_and_steers_a_pool_by_its_name(world, up):
         client.stop("mc")
     with pytest.raises(ClientError, match="1 to 1024"):
         client.scale("mc", 0)
+
+
+def test_instances_that_share_a_process_deal_too(world, up):
+    pool = (Worker, {"instances": 2, "process": "all"})
+    client, watcher = up({"jobs": Jobs, "mc": pool, "sum": Sum})
+    rows = watcher.until(lambda rows: all(row["state"] == "ready" for row in rows.values()))
+    assert rows["mc@0"]["pid"] == rows["mc@1"]["pid"]
+    version = 0
+    while int(client.latest("sum.total").value["count"] if version else 0) < JOBS:
+        version = world.version(client, "sum.total", version)
+    parts = parts_of(client, ["mc@0", "mc@1"])
+    assert sorted(number for number, _, _ in parts) == list(range(1, JOBS + 1))
+    dealt = [world.rows(client)[name]["dealt"] for name in ("mc@0", "mc@1")]
+    assert sum(dealt) == JOBS

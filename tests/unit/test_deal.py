@@ -144,6 +144,17 @@ def test_who_joins_finds_what_all_dead_ones_held(pool):
     assert late.redealt == 3
 
 
+def test_who_joins_below_the_dead_finds_what_they_held_too(pool):
+    first, second = pool.holder(), pool.holder()
+    pool.publish()
+    second.take()
+    first.leave()
+    pool.kill(second)
+    late = pool.holder()
+    assert late._table.number == 1
+    assert version(late.take()) == 1
+
+
 def test_who_leaves_with_a_record_gives_it_back(pool):
     first, second = pool.holder(), pool.holder()
     pool.publish()

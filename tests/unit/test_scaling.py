@@ -5,6 +5,7 @@ import pytest
 
 from dolphin_mp import Component, Input, Output, System
 from dolphin_mp.scaling import ScaleError, scaled
+from dolphin_mp.supervision.replan import changes_between
 
 
 class Jobs(Component):
@@ -73,3 +74,27 @@ def test_what_can_not_be_scaled_says_why(pool, count, why):
 def test_one_that_is_read_by_its_name_is_in_nobodys_way():
     plan = plan_of(2, first=First)
     assert scaled(plan, "mc", 3) == plan_of(3, first=First)
+
+
+def test_only_who_reads_the_whole_pool_is_restarted_for_it():
+    before = plan_of(2, first=First)
+    changes = changes_between(before, scaled(before, "mc", 4))
+    assert changes.added == ("mc@2", "mc@3")
+    assert list(changes.restarted) == ["sum"]
+    changes = changes_between(plan_of(4), plan_of(2))
+    assert (changes.removed, list(changes.restarted)) == (("mc@2", "mc@3"), ["sum"])
+
+
+def test_a_key_that_gives_way_to_another_restarts_who_reads_all():
+    class Books(Component):
+        books = Input("ob@*.job")
+
+        def step(self):
+            pass
+
+    def keyed(*keys):
+        return System("s", {"ob": (Jobs, {"for_each": list(keys)}), "books": Books}).plan()
+
+    changes = changes_between(keyed("a", "b", "c"), keyed("a", "x", "c"))
+    assert (changes.added, changes.removed, changes.kept) == (("ob@x",), ("ob@b",), ("ob@a", "ob@c"))
+    assert changes.restarted["books"] == ("input books of ob@b is gone", "input books of ob@x is new")
