@@ -60,9 +60,9 @@ def describe(event: dict[str, Any]) -> str:
         case "shutdown":
             return f"stopping ({event['why']}); Ctrl-C kills what does not stop"
         case "reload" if event["ok"]:
-            kinds = ("removed", "added", "restarted", "retuned")
-            done = ", ".join(f"{len(event[kind])} {kind}" for kind in kinds if event[kind])
-            return f"reloaded {event['config']}: {done or 'nothing has changed'}"
+            return f"reloaded {event['config']}: {_describe_change(event) or 'nothing has changed'}"
+        case "scale":
+            return f"scaled: {_describe_change(event)}"
         case "reload":
             return f"not reloaded: {event['reason']}"
         case "adopted":
@@ -74,6 +74,11 @@ def describe(event: dict[str, Any]) -> str:
             found = event.get("error") or f"`dolphin-mp crashes {event['id']}` shows all that is known"
             return f"{event['process']} crashed: {found}"
     return str(event.get("reason", ""))
+
+
+def _describe_change(event: dict[str, Any]) -> str:
+    kinds = ("removed", "added", "restarted", "retuned")
+    return ", ".join(f"{len(event[kind])} {kind}" for kind in kinds if event[kind])
 
 
 def _describe_state(event: dict[str, Any]) -> str:

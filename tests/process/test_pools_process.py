@@ -8,7 +8,9 @@ import pytest
 
 from dolphin_mp import Component, Input, Output
 from dolphin_mp.client import ClientError
-from dolphin_mp.ipc import wait_any
+from dolphin_mp.ipc import Channel, wait_any
+from dolphin_mp.ipc.folder import FOLDER
+from dolphin_mp.paths import segment_name
 
 JOB = np.dtype([("number", "i8"), ("deadly", "?")])
 PART = np.dtype([("number", "i8"), ("version", "i8"), ("redealt", "?"), ("key", "S16")])
@@ -195,3 +197,45 @@ def test_instances_that_share_a_process_deal_too(world, up):
     assert sorted(number for number, _, _ in parts) == list(range(1, JOBS + 1))
     dealt = [world.rows(client)[name]["dealt"] for name in ("mc@0", "mc@1")]
     assert sum(dealt) == JOBS
+
+
+ALONE = """
+    from dolphin_mp import Component, Input, Output
+
+    class Jobs(Component):
+        every = "2ms"
+        job = Output("i8", keep=1024)
+        def step(self):
+            self.job.publish(self.job.version + 1)
+
+    class Worker(Component):
+        job = Input("jobs.job", share=True)
+        part = Output("i8", keep=1024)
+        def step(self):
+            self.part.publish(self.job.dealt.value)
+"""
+
+
+def test_instances_run_as_services_of_their_own(world):
+    world.write("alone.py", ALONE)
+    world.toml(
+        """
+        [components.jobs]
+        run = "alone:Jobs"
+        [components.mc]
+        run = "alone:Worker"
+        for_each = ["BTC-USDT", "ETH-USDT"]
+        """
+    )
+    started = [world.run_alone(name) for name in ("jobs", "mc@BTC-USDT", "mc@ETH-USDT")]
+    handled = []
+    for key in ("BTC-USDT", "ETH-USDT"):
+        name = segment_name(world.name, f"mc@{key}.part")
+        world.wait_for_path(f"{FOLDER}/{name}")
+        with Channel.attach(name) as channel:
+            world.wait_version(channel, 5)
+            handled.append({int(record.value) for record in channel.history(5)})
+    assert not handled[0] & handled[1]
+    for process in reversed(started):
+        process.terminate()
+        assert world.finish(process) == 0
