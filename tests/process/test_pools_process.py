@@ -239,3 +239,61 @@ def test_instances_run_as_services_of_their_own(world):
     for process in reversed(started):
         process.terminate()
         assert world.finish(process) == 0
+
+
+RELOADED = """
+    from dataclasses import dataclass
+    from dolphin_mp import Component, Input, Output
+
+    class Jobs(Component):
+        every = "5ms"
+        @dataclass
+        class Options:
+            kind: str = "i8"
+        job = Output(lambda options: options.kind, keep=1024)
+        def step(self):
+            self.job.publish((self.job.version + 1) * (2.5 if self.options.kind == "f8" else 1))
+
+    class Worker(Component):
+        job = Input("jobs.job", share=True)
+        part = Output("f8", keep=1024)
+        def step(self):
+            self.part.publish(float(self.job.dealt.value))
+"""
+
+
+def reloaded(kind, instances):
+    return f"""
+        [components.jobs]
+        run = "again:Jobs"
+        options = {{ kind = "{kind}" }}
+        [components.mc]
+        run = "again:Worker"
+        instances = {instances}
+    """
+
+
+def test_a_reload_replaces_the_deal_with_its_channel_and_the_number_with_the_configured_one(world, watch):
+    world.write("again.py", RELOADED)
+    world.toml(reloaded("i8", 1))
+    parent = world.run_system()
+    with world.await_launch() as client:
+        watcher = watch(client)
+        watcher.until(lambda rows: len(rows) == 2 and all(row["state"] == "ready" for row in rows.values()))
+        client.scale("mc", 3)
+        world.version(client, "mc@0.part", 5)
+        world.toml(reloaded("f8", 2))
+        client.reload()
+        rows = watcher.until(lambda rows: all(row["state"] == "ready" for row in rows.values()))
+        assert list(rows) == ["jobs", "mc@0", "mc@1"]
+        values = set()
+        seen = {name: client.channel(f"{name}.part").version for name in ("mc@0", "mc@1")}
+        for name, version in seen.items():
+            world.version(client, f"{name}.part", version + 3)
+            values |= {
+                float(record.value) for record in client.channel(f"{name}.part").since(version).records
+            }
+        assert all(value % 2.5 == 0 for value in values)
+        assert len([name for name in world.segments() if name.endswith(".deal")]) == 1
+        client.shutdown()
+    assert world.finish(parent) == 0

@@ -14,7 +14,7 @@ import pytest
 from dolphin_mp.ipc import Channel, Deal, wait_any
 
 WORKERS = 4
-SECONDS = 2.5
+KILLS = int(os.environ.get("DOLPHIN_MP_KILLS", "150"))
 BATCH = 50
 
 
@@ -52,8 +52,7 @@ class Siege:
 
     def rage(self, seed):
         chance = random.Random(seed)
-        end = time.monotonic() + SECONDS
-        while time.monotonic() < end:
+        for _ in range(KILLS):
             self.publish(chance.randrange(BATCH))
             select.select([], [], [], chance.random() * 0.004)
             self.kill(chance.randrange(WORKERS))
@@ -121,7 +120,6 @@ def test_each_record_is_handled_and_unmarked_once_whoever_is_killed(siege):
     assert unmarked.keys() | marked.keys() == set(range(1, newest + 1))
     assert set(unmarked.values()) == {1}
     assert sum(marked.values()) <= it.kills
-    assert it.kills > 100
 
 
 def test_what_is_overwritten_is_counted_whoever_is_killed(siege):
