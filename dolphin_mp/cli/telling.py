@@ -59,10 +59,8 @@ def describe(event: dict[str, Any]) -> str:
             return "killing what still runs"
         case "shutdown":
             return f"stopping ({event['why']}); Ctrl-C kills what does not stop"
-        case "reload" if event["ok"]:
-            return f"reloaded {event['config']}: {_describe_change(event) or 'nothing has changed'}"
-        case "scale":
-            return f"scaled: {_describe_change(event)}"
+        case "reload" | "scale" if event["ok"]:
+            return _describe_change(event)
         case "reload":
             return f"not reloaded: {event['reason']}"
         case "adopted":
@@ -78,7 +76,9 @@ def describe(event: dict[str, Any]) -> str:
 
 def _describe_change(event: dict[str, Any]) -> str:
     kinds = ("removed", "added", "restarted", "retuned")
-    return ", ".join(f"{len(event[kind])} {kind}" for kind in kinds if event[kind])
+    done = ", ".join(f"{len(event[kind])} {kind}" for kind in kinds if event[kind])
+    what = "scaled" if event["event"] == "scale" else f"reloaded {event['config']}"
+    return f"{what}: {done or 'nothing has changed'}"
 
 
 def _describe_state(event: dict[str, Any]) -> str:
