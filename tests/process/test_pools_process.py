@@ -297,3 +297,35 @@ def test_a_reload_replaces_the_deal_with_its_channel_and_the_number_with_the_con
         assert len([name for name in world.segments() if name.endswith(".deal")]) == 1
         client.shutdown()
     assert world.finish(parent) == 0
+
+
+def test_the_next_parent_takes_a_pool_over_as_it_is(world, watch):
+    world.write("again.py", RELOADED)
+    world.toml(reloaded("i8", 2))
+    parent = world.run_system()
+    with world.await_launch() as client:
+        watcher = watch(client)
+        watcher.until(lambda rows: len(rows) == 3 and all(row["state"] == "ready" for row in rows.values()))
+        before = {name: row["pid"] for name, row in world.rows(client).items()}
+        parent.kill()
+        parent.wait()
+    (world.runtime / "events").unlink()
+    parent = world.run_system()
+    with world.await_launch() as client:
+        watcher = watch(client)
+        rows = watcher.until(lambda rows: all(row["state"] == "ready" for row in rows.values()))
+        assert {name: row["pid"] for name, row in rows.items()} == before
+        client.scale("mc", 3)
+        world.version(client, "mc@2.part", 3)
+        client.stop("jobs")
+        parts = [client.channel(f"mc@{number}.part") for number in range(3)]
+        newest = client.channel("jobs.job").version
+        seen = [channel.version for channel in parts]
+        while sum(seen) < newest:
+            assert wait_any(list(zip(parts, seen, strict=True)), 20), (seen, newest)
+            seen = [channel.version for channel in parts]
+        handled = [int(record.value) for channel in parts for record in channel.history(1024)]
+        assert sorted(handled) == list(range(1, newest + 1))
+        assert sum(row["redealt"] + row["lost"] for row in world.rows(client).values()) == 0
+        client.shutdown()
+    assert world.finish(parent) == 0

@@ -1,13 +1,14 @@
 """Which holder gets which record, and what becomes of it when a holder dies at any point of the taking."""
 
 import os
+import re
 import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from dolphin_mp.ipc import Channel, ClosedError, Deal, ForkedError, SegmentInvalidError, _deal
+from dolphin_mp.ipc import Channel, ClosedError, Deal, ForkedError, SegmentInvalidError, _core, _deal
 from dolphin_mp.ipc.folder import FOLDER
 
 INTENT, HELD, REDEALT = 1, 2, 4
@@ -325,3 +326,18 @@ def test_a_wait_ends_when_somebody_joins_or_leaves(pool):
     tick = first.ring.version
     second.close()
     assert first.ring.version > tick
+
+
+def test_the_document_has_the_offsets_of_the_core():
+    text = Path(__file__).resolve().parents[2].joinpath("docs", "pools.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| `[^`]+` \| `(\w+)` \|", text, re.MULTILINE)
+    offsets = {name: int(offset) for offset, name in rows}
+    core = {
+        "header_size": 12, "segment_size": 16, "source": 24, "entries": 32,
+        "tick": _deal.OFFSET_TICK, "cursor": _deal.OFFSET_CURSOR, "redealt": _deal.OFFSET_REDEALT,
+        "used": _deal.OFFSET_USED, "until": _deal.ENTRY_UNTIL, "count": _deal.ENTRY_COUNT,
+        "pid": _deal.ENTRY_PID, "start": _deal.ENTRY_START,
+        "wake": _core.OFFSET_WAKE, "retired": _core.OFFSET_RETIRED, "magic": 0, "layout": 8, "state": 0,
+    }  # fmt: skip
+    assert offsets == core
+    assert _deal.OFFSET_TICK == _core.OFFSET_COMMITTED  # so that a wait takes it for a channel's
