@@ -162,7 +162,9 @@ class Deal:
                 return buried
             elif pid != os.getpid():  # what shares our process dies with us: who watches us finds it too
                 pidfd = open_process(pid, start)
-                if pidfd is not None:
+                if pidfd is None:  # it has died since we asked its lock
+                    buried = self._bury_if_dead(number) or buried
+                else:
                     self._neighbour = (number, pid, start)
                     _unwatch(self._pidfds)
                     self._pidfds.append(pidfd)

@@ -43,6 +43,11 @@ class Candidate:
         return self.pool or self.name
 
     @property
+    def is_faulty_pool(self) -> bool:
+        """Whether it stands for a pool whose instances can't be named; that fault is told."""
+        return not self.pool and self.settings.for_each is not None
+
+    @property
     def place(self) -> str:
         """Its table's dotted key."""
         return f"components.{self.title}"

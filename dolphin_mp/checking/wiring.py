@@ -34,7 +34,7 @@ def check_inputs(
     candidate: Candidate, candidates: Mapping[str, Candidate], faults: Faults
 ) -> tuple[InputPlan, ...]:
     """Give the inputs of a component, with the configuration's channels in place of its class's."""
-    if candidate.component_class is None:
+    if candidate.component_class is None or candidate.is_faulty_pool:
         return ()
     declared = candidate.component_class.inputs()
     chosen = candidate.settings.inputs
@@ -72,6 +72,8 @@ def _plans_of(
     stale_after_s = _stale_after(declared)
     pool, star, output = str(channel).partition("@*.")
     names = [candidate.name for candidate in candidates.values() if star and candidate.pool == pool]
+    if star and pool in candidates and candidates[pool].is_faulty_pool:
+        raise UnknownRecord
     if star and not names:
         there = f'"{pool}" is no pool' if pool in candidates else f'no pool is named "{pool}"'
         raise DeclarationFault(f'reads "{channel}", but {there}')

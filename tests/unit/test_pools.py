@@ -140,6 +140,19 @@ def test_a_pool_that_can_not_be_is_a_fault_of_its_key(settings, expected):
     assert any(fault.startswith("components.mc.") and expected in fault for fault in faults), faults
 
 
+def test_a_pool_without_a_right_key_is_one_fault():
+    class All(Component):
+        books = Input("ob@*.book")
+
+        def step(self):
+            pass
+
+    keyed = {"for_each": ["a.b"]}
+    book = (Book, {**keyed, "options": {"symbols": ["{key}"]}})
+    assert len(faults_of(ob=book, edge=(Edge, {"for_each": ["a"]}), all=All)) == 2
+    assert len(faults_of(ob=(Book, {"for_each": ["a"], "options": {"symbols": []}}), edge=(Edge, keyed))) == 1
+
+
 def test_the_same_fault_of_all_instances_is_told_once():
     assert len(faults_of(jobs=Jobs, mc=pool(Worker, 5, options={"size": 3}))) == 1
 
