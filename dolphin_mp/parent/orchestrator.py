@@ -126,6 +126,8 @@ class Orchestrator:
             self._handle,
             lambda: self._shut_down("as asked", ShutdownRequested()),
             self._reloader.begin,
+            self.present_plan,
+            self._reloader.scale,
         )
         self._logs = Keeper(
             plan.name,
@@ -406,11 +408,12 @@ class Orchestrator:
         """Reserve the memory of new channels; raises ChannelError, ValueError."""
         return self._ground.prepare(plan, changes)
 
-    def change(self, plan: Plan, spawner: Spawner, *, trusted: bool) -> None:
-        """Go over to another plan, and to another zygote; `Rewire` follows, at once or later."""
-        self._spawner = spawner
-        self._children.change_spawner(spawner)
-        spawner.preload(plan, trusted=trusted)
+    def change(self, plan: Plan, spawner: Spawner | None, *, trusted: bool) -> None:
+        """Go over to another plan, and to another zygote if there is one; `Rewire` follows, maybe later."""
+        if spawner is not None:
+            self._spawner = spawner
+            self._children.change_spawner(spawner)
+            spawner.preload(plan, trusted=trusted)
         self._handle(Replanned(plan))
 
     def has_changed(self) -> None:
