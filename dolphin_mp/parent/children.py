@@ -227,9 +227,7 @@ class Children:
         code: int | None
         try:
             found = os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED | os.WNOHANG)
-        except (
-            ChildProcessError
-        ):  # an adopted one, or somebody else, a SIGCHLD's handler perhaps, has reaped it
+        except ChildProcessError:  # adopted, or reaped by somebody else, a SIGCHLD's handler perhaps
             code = exit_code_of(child.pidfd, child.pid, child.start)
         else:
             if found is None:
