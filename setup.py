@@ -9,15 +9,14 @@ from setuptools import Extension, setup
 # The interpreter's own link line may name folders of the machine that built it (an rpath): not for a wheel.
 os.environ.setdefault("LDSHARED", f"{os.environ.get('CC') or sysconfig.get_config_var('CC')} -shared")
 
-core = Extension(
-    "dolphin_mp.ipc._core",
-    ["dolphin_mp/ipc/_core.pyx"],
-    extra_compile_args=[
-        "-O3",
-        "-g0",
-        "-std=gnu11",
-        "-pthread",
-    ],  # -g0: no folders of the build
-    extra_link_args=["-pthread"],
-)
-setup(ext_modules=cythonize([core], language_level=3, build_dir="build"))
+FLAGS = ["-O3", "-g0", "-std=gnu11", "-pthread"]  # -g0: no folders of the build
+cores = [
+    Extension(
+        f"dolphin_mp.ipc.{name}",
+        [f"dolphin_mp/ipc/{name}.pyx"],
+        extra_compile_args=FLAGS,
+        extra_link_args=["-pthread"],
+    )
+    for name in ("_core", "_deal")
+]
+setup(ext_modules=cythonize(cores, language_level=3, build_dir="build"))

@@ -25,8 +25,9 @@ def wheel_faults(path: Path, modules: Iterable[str], folders: Iterable[str]) -> 
     faults += [
         f"{name} names {folder}" for folder in folders for name in files if folder.encode() in files[name]
     ]
-    if not any(name.startswith("dolphin_mp/ipc/_core.") and name.endswith(".so") for name in files):
-        faults.append("the compiled core is missing")
+    for core in ("_core", "_deal"):
+        if not any(name.startswith(f"dolphin_mp/ipc/{core}.") and name.endswith(".so") for name in files):
+            faults.append(f"the compiled {core} is missing")
     return faults + missing(modules, files)
 
 
@@ -36,7 +37,7 @@ def sdist_faults(path: Path, modules: Iterable[str]) -> list[str]:
         members = {member.name.partition("/")[2]: member for member in sdist}
     faults = [f"{name} is a link" for name, member in members.items() if member.issym() or member.islnk()]
     faults += [f"{name} was built" for name in members if name.endswith((".so", ".pyc", ".c"))]
-    return faults + missing([*modules, "dolphin_mp/ipc/_core.pyx"], members)
+    return faults + missing([*modules, "dolphin_mp/ipc/_core.pyx", "dolphin_mp/ipc/_deal.pyx"], members)
 
 
 def missing(wanted: Iterable[str], names: Container[str]) -> list[str]:

@@ -151,6 +151,10 @@ class Client:
         """
         return self.request("reload", timeout_s, dry_run=dry_run)  # type: ignore[no-any-return]
 
+    def scale(self, pool: str, instances: int, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> dict[str, Any]:
+        """Have a pool of so many instances until the next reload or launch; raises ClientError."""
+        return self.request("scale", timeout_s, pool=pool, instances=instances)  # type: ignore[no-any-return]
+
     def shutdown(self, *, timeout_s: float = 60.0) -> dict[str, Any]:
         """End the whole system and wait for it; raises ClientError."""
         return self.request("shutdown", timeout_s)  # type: ignore[no-any-return]

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, overload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import Literal
 
     from numpy.typing import DTypeLike
+    from typing_extensions import TypeVar as TypeVarWithDefault
 
-    from dolphin_mp.ipc import Channel
+    from dolphin_mp.ipc import Channel, Deal
+
+    # What an instance sees: a Channel, with share=True a Deal; of a whole pool say Input[Channels].
+    Handle = TypeVarWithDefault("Handle", default=Channel)
+else:
+    Handle = TypeVar("Handle")
 
 
 class Done(Exception):  # noqa: N818 - an outcome, no error, and the contract's name
@@ -52,11 +59,12 @@ class Output:
         raise _not_connected(owner, "output", self.attribute)
 
 
-class Input:
+class Input(Generic[Handle]):
     """A channel that the component reads.
 
     Args:
-        channel: ``component.output``; the configuration's ``inputs`` table can name another.
+        channel: ``component.output``, or ``pool@*.output`` for all instances of a pool; the configuration's
+            ``inputs`` table can name another.
         dtype: what the author expects (optional, as for `Output`): another one of the producer is an error
             at launch.
         shape: likewise; None accepts any.
@@ -65,9 +73,32 @@ class Input:
             called instead of `Component.step`.
         share: deal each record to exactly one instance of a pool.
 
-    On an instance the attribute is the attached `Channel`.
+    On an instance the attribute is the attached `Channel`; with ``share`` a `dolphin_mp.ipc.Deal`, of a whole
+    pool a `dolphin_mp.ipc.Channels` (for a type checker: ``parts: Input[Channels]``).
     """
 
+    @overload
+    def __init__(
+        self,
+        channel: str,
+        dtype: DTypeLike | Callable[[Any], DTypeLike] | None = None,
+        shape: int | tuple[int, ...] | Callable[[Any], int | tuple[int, ...]] | None = None,
+        *,
+        stale_after: str | None = None,
+        required: bool = False,
+        share: Literal[False] = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Input[Deal],
+        channel: str,
+        dtype: DTypeLike | Callable[[Any], DTypeLike] | None = None,
+        shape: int | tuple[int, ...] | Callable[[Any], int | tuple[int, ...]] | None = None,
+        *,
+        stale_after: str | None = None,
+        required: bool = False,
+        share: Literal[True],
+    ) -> None: ...
     def __init__(
         self,
         channel: str,
@@ -90,10 +121,10 @@ class Input:
         self.attribute = name
 
     @overload
-    def __get__(self, instance: None, owner: type) -> Input: ...
+    def __get__(self, instance: None, owner: type) -> Input[Handle]: ...
     @overload
-    def __get__(self, instance: object, owner: type) -> Channel: ...
-    def __get__(self, instance: object | None, owner: type) -> Input | Channel:
+    def __get__(self, instance: object, owner: type) -> Handle: ...
+    def __get__(self, instance: object | None, owner: type) -> Input[Handle] | Handle:
         if instance is None:
             return self
         raise _not_connected(owner, "input", self.attribute)
@@ -121,9 +152,10 @@ class Component:
     """The base of a user's component: declare inputs and outputs, write `step` or ``async def run(self)``.
 
     `name`, `options`, `log`, `beat` and the channels work from ``__init__`` on; `every_s` is the period that
-    holds after the configuration, in seconds. When it steps is said by
-    `every` (a duration), `on` (names of inputs) and `schedule` (cron, or a table); with none of them it steps
-    on each new record of any input. Options are a nested dataclass named ``Options``.
+    holds after the configuration, in seconds; `key` is what tells an instance of a pool from the others: "0",
+    "1", … or one of its ``for_each``. When it steps is said by `every` (a duration), `on` (names of inputs)
+    and `schedule` (cron, or a table); with none of them it steps on each new record of any input, or, where
+    one has ``share=True``, on each that is dealt to it. Options are a nested dataclass named ``Options``.
     """
 
     every: ClassVar[str | None] = None
@@ -131,6 +163,7 @@ class Component:
     schedule: ClassVar[str | Mapping[str, Any] | None] = None
 
     name: str = ""
+    key: str = ""
     options: Any = None
     every_s: float | None = None
     log: logging.Logger = logging.getLogger("dolphin_mp.component")
@@ -200,6 +233,7 @@ def create_component(
     """
     component = component_class.__new__(component_class)
     component.name = name
+    component.key = name.partition("@")[2]
     component.options = options
     component.every_s = every_s
     component.log = log or logging.getLogger(f"dolphin_mp.component.{name}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 import sys
 from contextlib import contextmanager
@@ -51,12 +52,18 @@ def import_component(run: str, folder: str = "") -> type[Component]:
     return _find_class(_import_module(module_name, folder), path)
 
 
+_OWN = ("inputs", "outputs", "stopping")  # what the machinery itself asks of a class
+
+
 def component_fault(value: object, what: str) -> str:
     """Give why a value is no component class, or nothing when it is one."""
     if not isinstance(value, type):
         return f"{what} is a {type(value).__name__}, not a component class"
     if value is Component or not issubclass(value, Component):
         return f"{what} is not a component: derive it from dolphin_mp.Component"
+    taken = [name for name in _OWN if inspect.getattr_static(value, name) is not vars(Component)[name]]
+    if taken:
+        return f'{what}: "{taken[0]}" is a name that Component uses itself: choose another'
     return ""
 
 

@@ -86,6 +86,11 @@ def schedule_file(system: str, component: str) -> str:
     return f"{log_folder()}/{system}/schedules/{component}.json"
 
 
+def deal_name(system: str, pool: str, attribute: str) -> str:
+    """Give the name of what deals the records of a pool's input."""
+    return f"{segment_prefix(system)}{pool}.{attribute}.deal"
+
+
 def log_folder() -> Path:
     """Give the folder of logs and reports: dolphin-mp in ``$XDG_STATE_HOME``, else in ``~/.local/state``."""
     from pathlib import Path

@@ -36,12 +36,14 @@ class OutputPlan:
 
 @dataclass(frozen=True, slots=True)
 class InputPlan:
-    """One input and the channel it reads."""
+    """One input and a channel it reads; of a whole pool (``many``) there is one a channel."""
 
     attribute: str
     channel: str
     stale_after_s: float | None = None
     required: bool = False
+    share: bool = False
+    many: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ class ComponentPlan:
     and options; it only ever travels through pipes that the launcher made and its children inherited.
     ``options`` holds a digest of each option by its dotted name, ``code`` one of the class's source ("" for a
     class that travels by value): they tell whether two plans mean the same without loading anything.
+    ``pool`` is what it is an instance of, ``keyed`` whether its key is one of the configuration's list.
     """
 
     name: str
@@ -118,6 +121,8 @@ class ComponentPlan:
     resources: ResourcesPlan = field(default_factory=ResourcesPlan)
     options: tuple[tuple[str, str], ...] = ()
     code: str = ""
+    pool: str = ""
+    keyed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Generic, Self
 
 from dolphin_mp.component import AnyComponent, Input, Output, create_component
 from dolphin_mp.duration import parse_duration
-from dolphin_mp.ipc import Channel
+from dolphin_mp.ipc import Channel, Channels, Deal
+from dolphin_mp.ipc.segment import sweep
 
 if TYPE_CHECKING:
     import logging
@@ -37,6 +38,7 @@ def stepping(
     *,
     inputs: Mapping[str, Any] | None = None,
     name: str = "",
+    instances: int = 2,
 ) -> Stepping[AnyComponent]:
     """Give what steps one component; to be used in a ``with``.
 
@@ -45,9 +47,10 @@ def stepping(
         options: an instance of its ``Options``, a table of them, or None for their defaults.
         inputs: for inputs that declare no dtype, by attribute: the producer's output (``Quotes.quote``), a
             dtype, or a pair of dtype and shape. An input left out takes the form of the first record given.
-        name: of the component; its class's in lower case if empty.
+        name: of the component; its class's in lower case if empty. "mc@3" is an instance of key "3".
+        instances: how many those pools have that it reads as a whole (``mc@*.part``).
     """
-    return Stepping(component_class, _options(component_class, options), dict(inputs or {}), name)
+    return Stepping(component_class, _options(component_class, options), dict(inputs or {}), name, instances)
 
 
 class Stepping(Generic[AnyComponent]):
@@ -58,7 +61,12 @@ class Stepping(Generic[AnyComponent]):
     """
 
     def __init__(
-        self, component_class: type[AnyComponent], options: Any, forms: dict[str, Any], name: str
+        self,
+        component_class: type[AnyComponent],
+        options: Any,
+        forms: dict[str, Any],
+        name: str,
+        instances: int,
     ) -> None:
         self._class = component_class
         self._options = options
@@ -69,8 +77,10 @@ class Stepping(Generic[AnyComponent]):
             raise TypeError(f"{component_class.__name__} has no input {', '.join(sorted(unknown))}")
         self._forms = forms
         self._prefix = f"dolphin-mp-test-{os.getpid()}-{next(_numbers)}.{self._name}"
-        self._givers: dict[str, Channel] = {}
-        self._channels: dict[str, Channel] = {}
+        self._instances = instances
+        self._givers: dict[str, dict[str, Channel]] = {}  # by input, then by component
+        self._readers: dict[str, list[Channel]] = {}
+        self._channels: dict[str, Any] = {}  # what the component sees
         self._stack = contextlib.ExitStack()
         self._component: AnyComponent | None = None
         self.asked_to_stop = False
@@ -152,19 +162,40 @@ class Stepping(Generic[AnyComponent]):
         return channel
 
     def _connect(self, attribute: str, dtype: Any, shape: Any) -> None:
-        giver = self._givers[attribute] = self._make(attribute, dtype, shape, 1024)
-        reader = self._channels[attribute] = Channel.attach(giver.name)
-        self._stack.callback(reader.close)
+        item = self._declared[attribute]
+        pool, star, _ = item.channel.partition("@*.")
+        names = [f"{pool}@{n}" for n in range(self._instances)] if star else [""]
+        givers = {name: self._make(f"{attribute}{name}", dtype, shape, 1024) for name in names}
+        readers = {name: Channel.attach(giver.name) for name, giver in givers.items()}
+        for reader in readers.values():
+            self._stack.callback(reader.close)
+        self._givers[attribute], self._readers[attribute] = givers, list(readers.values())
+        self._channels[attribute] = Channels(readers) if star else readers[""]
+        if item.share:
+            self._stack.callback(sweep, self._deal_name(attribute))
+            self._channels[attribute] = self._join(attribute)
         self._freshen(attribute)
+
+    def _deal_name(self, attribute: str) -> str:
+        return f"{self._prefix}.{attribute}.deal"
+
+    def _join(self, attribute: str) -> Deal:
+        deal = Deal.open(self._deal_name(attribute), self._readers[attribute][0])
+        self._stack.callback(deal.close)
+        deal.join()
+        return deal
 
     def _freshen(self, attribute: str) -> None:
         stale_after = self._declared[attribute].stale_after
-        self._channels[attribute].stale_after_ns = (
-            int(parse_duration(stale_after) * 1e9) if stale_after else 0
-        )
+        for reader in self._readers[attribute]:
+            reader.stale_after_ns = int(parse_duration(stale_after) * 1e9) if stale_after else 0
 
-    def give(self, input_name: str, record: Any = None, /, **fields: Any) -> int:
-        """Publish one record into an input, as `Channel.publish` takes it; gives its version."""
+    def give(self, input_name: str | tuple[str, str], record: Any = None, /, **fields: Any) -> int:
+        """Publish one record into an input, as `Channel.publish` takes it; gives its version.
+
+        Into one that reads a whole pool by a pair: ``give(("parts", "mc@1"), ...)``.
+        """
+        input_name, instance = input_name if isinstance(input_name, tuple) else (input_name, "")
         if input_name not in self._declared:
             raise TypeError(
                 f"{self._class.__name__} has no input {input_name!r}; it has {sorted(self._declared)}"
@@ -172,7 +203,11 @@ class Stepping(Generic[AnyComponent]):
         if input_name not in self._givers:
             self._connect(input_name, *_form_of(record, fields))
         self._freshen(input_name)
-        giver = self._givers[input_name]
+        givers = self._givers[input_name]
+        if instance not in givers:
+            places = ", ".join(repr((input_name, name)) if name else repr(input_name) for name in givers)
+            raise TypeError(f"input {input_name} is given by {places}")
+        giver = givers[instance]
         return int(giver.publish(**fields) if record is None else giver.publish(record))
 
     def expire(self, input_name: str) -> None:
@@ -181,12 +216,19 @@ class Stepping(Generic[AnyComponent]):
             raise ValueError(
                 f"input {input_name} of {self._class.__name__} has no stale_after: it is never stale"
             )
-        if input_name in self._channels:
-            self._channels[input_name].stale_after_ns = _STALE_AT_ONCE_NS
+        for reader in self._readers.get(input_name, ()):
+            reader.stale_after_ns = _STALE_AT_ONCE_NS
+
+    def redeal(self, input_name: str) -> None:
+        """Have the next record of an input with share=True be one that another instance died over."""
+        other = self._join(input_name)
+        other.take()
+        other.close()
 
     def latest(self, channel: str) -> Record | None:
         """Give the newest record of an output (or input), None before the first."""
-        found: Record | None = self._channels[channel].latest()
+        handle = self._channels[channel]
+        found: Record | None = (handle.channel if isinstance(handle, Deal) else handle).latest()
         return found
 
     def records(self, output: str) -> list[Record]:
@@ -194,19 +236,33 @@ class Stepping(Generic[AnyComponent]):
         return list(self._channels[output].since(0).records)
 
     def step(self) -> bool:
-        """Do one step, or, while a required input is stale or has no record, call `on_stale` (then False)."""
+        """Do one step, or, while a required input is stale or has no record, call `on_stale` (then False).
+
+        A component that steps on dealt records has the next one dealt; without one it does nothing (False).
+        """
         component = self.component
         if hasattr(component, "run"):
             raise TypeError(f"{self._class.__name__} has no steps but run(): await it in the test")
         if self._is_stale():
             component.on_stale()
             return False
+        deals = [handle for handle in self._channels.values() if isinstance(handle, Deal)]
+        if self._steps_on_dealt() and not any(deal.take() for deal in deals):
+            return False
         component.step()
+        for deal in deals:
+            deal.done()
         return True
+
+    def _steps_on_dealt(self) -> bool:
+        kind = self._class
+        if kind.every or kind.on or kind.schedule:
+            return any(self._declared[name].share for name in kind.on or ())
+        return any(item.share for item in self._declared.values())
 
     def _is_stale(self) -> bool:
         required = (name for name, item in self._declared.items() if item.required)
-        records = (self._channels[name].latest() for name in required)
+        records = (reader.latest() for name in required for reader in self._readers[name])
         return any(record is None or record.fresh is False for record in records)
 
 

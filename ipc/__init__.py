@@ -38,14 +38,18 @@ if TYPE_CHECKING:
     from dolphin_mp.ipc._core import Record
     from dolphin_mp.ipc.board import Board
     from dolphin_mp.ipc.channel import Channel, Since, View, wait_any
+    from dolphin_mp.ipc.channels import Channels
+    from dolphin_mp.ipc.deal import Deal
 
 __all__ = [
     "Board",
     "BusyError",
     "Channel",
     "ChannelError",
+    "Channels",
     "ClaimedError",
     "ClosedError",
+    "Deal",
     "FencedError",
     "ForkedError",
     "MismatchError",
@@ -67,6 +71,8 @@ __all__ = [
 _HOME = {
     "Board": "board",
     "Channel": "channel",
+    "Channels": "channels",
+    "Deal": "deal",
     "Record": "_core",
     "Since": "channel",
     "View": "channel",

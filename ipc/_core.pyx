@@ -350,7 +350,8 @@ cdef class Record:
 
     Attributes: value (ndarray of the channel's dtype and shape), version, epoch (which claim wrote it),
     written_ns (CLOCK_BOOTTIME), origin_ns and token (a bridge's, else 0), age_s at the read, fresh at the
-    read (None where nobody said what stale is). Iterates as value, version, epoch, age_s.
+    read (None where nobody said what stale is), redealt (of a pool's input: another instance had it before
+    and died). Iterates as value, version, epoch, age_s.
     """
 
     cdef readonly object value
@@ -358,6 +359,10 @@ cdef class Record:
     cdef readonly int64_t written_ns, origin_ns
     cdef readonly double age_s
     cdef readonly object fresh
+    cdef readonly bint redealt
+
+    def _mark_redealt(self):
+        self.redealt = True
 
     def __iter__(self):
         return iter((self.value, self.version, self.epoch, self.age_s))

@@ -5,6 +5,7 @@
            | doorbell u32 at 64: a futex word; rung, it asks the component to stop
            | three words from 128: beats u64, end of the last step, begin of the present step (0: none)
            | the number of the component's timer's descriptor at 152, plus one: for a parent that adopts it
+           | three words from 160, of a pool's instance: records dealt to it, those dealt again, lost ones
            | the parent's part, in two versioned halves, from 192
            | the component's part, in two versioned halves, from 528
 
@@ -39,7 +40,7 @@ _HEADER = struct.Struct("<8sIIQQII")  # magic, layout, header size, size, instan
 _USED, _PARENT, _SYSTEM = 64, 128, 192  # u32 rows in use; u64 pid, start, launched_ns; 64 bytes of text
 _HEAD = struct.Struct("<IIQ48s")
 _NAMES = struct.Struct(f"<16x48s{ROW_SIZE - 64}x")
-_WORDS, _TIMER, _BELL, _PARENT_CELL, _COMPONENT_CELL = 128, 152, 64, 192, 528
+_WORDS, _TIMER, _DEALT, _BELL, _PARENT_CELL, _COMPONENT_CELL = 128, 152, 160, 64, 192, 528
 _PARENT_PART = struct.Struct("<16sQQqii112s")
 _COMPONENT_PART = struct.Struct("<16sQdQqQq96s")
 
@@ -92,6 +93,7 @@ class Row(NamedTuple):
     step_begun_ns: int
     parent: ParentPart | None
     component: ComponentPart | None
+    dealt: tuple[int, int, int] = (0, 0, 0)
 
 
 class Board:
@@ -286,6 +288,11 @@ class Board:
         """Give what `set_timer` said."""
         return int(struct.unpack_from("<Q", self._memory, self._at(index) + _TIMER)[0]) - 1
 
+    def dealt_words(self, index: int) -> memoryview:
+        """Give three words of a pool's instance: records dealt to it, those dealt again, lost ones."""
+        at = self._at(index) + _DEALT
+        return self._memory[at : at + 24].cast("Q")
+
     def parent_cell(self, index: int) -> _core.Cell:
         """Give the parent's part of a row, to write `pack_parent` into."""
         return _core.Cell(self._memory, self._at(index) + _PARENT_CELL, _PARENT_PART.size, True)
@@ -312,6 +319,7 @@ class Board:
             step_begun_ns,
             unpack_parent(mine) if mine else None,
             unpack_component(its) if its else None,
+            tuple(self.dealt_words(index)),  # type: ignore[arg-type]  # three of them
         )
 
     def _at(self, index: int) -> int:

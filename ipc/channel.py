@@ -437,7 +437,7 @@ class View(np.ndarray[Any, Any]):
             self.channel._overrun(1)
 
 
-def wait_any(waits: Sequence[tuple[Channel, int]], timeout_s: float | None = None) -> list[int]:
+def wait_any(waits: Sequence[tuple[_core.Ring, int]], timeout_s: float | None = None) -> list[int]:
     """Sleep until one of several channels has a record newer than given; gives the indices with news.
 
     News are also a writer's death, a new claim, a replacement, each once; the list is empty after

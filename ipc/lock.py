@@ -23,6 +23,11 @@ def try_lock(fd: int, byte: int, *, shared: bool = False) -> bool:
     return _set(fd, fcntl.F_RDLCK if shared else fcntl.F_WRLCK, byte)
 
 
+def wait_lock(fd: int, byte: int) -> None:
+    """Take the lock on one byte, waiting while another open file holds it."""
+    fcntl.fcntl(fd, fcntl.F_OFD_SETLKW, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0))
+
+
 def unlock(fd: int, byte: int) -> None:
     """Let go of the lock on one byte."""
     _set(fd, fcntl.F_UNLCK, byte)

@@ -25,6 +25,7 @@ BENCHES = {
     "start": (("start",), "whole systems until all components are ready; 1,000 components too"),
     "idle": (("idle",), "wake-ups and memory of a system that idles"),
     "scale": (("scale",), "status of many components"),
+    "pool": (("pool",), "a pool's throughput with a second core"),
     "cli": (("command",), "a whole `dolphin-mp status`, beside `python -c 0`"),
 }
 

@@ -112,7 +112,7 @@ def main() -> None:
     """Obey."""
     order, *arguments = json.loads(sys.argv[1])
     obey = {"deaths": deaths, "births": births, "footprint": footprint}[order]
-    print(json.dumps(obey(*arguments)))  # type: ignore[operator]  # noqa: T201 - its answer
+    sys.stdout.write(json.dumps(obey(*arguments)) + "\n")  # type: ignore[operator]
 
 
 if __name__ == "__main__":

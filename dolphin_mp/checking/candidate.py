@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Candidate:
-    """A component that may become a plan; what could not be made is None, as is a faulty output."""
+    """A component that may become a plan; what could not be made is None, as is a faulty output.
+
+    An instance of a pool has the pool's settings, its name and its key.
+    """
 
     name: str
     settings: ComponentSettings
@@ -31,11 +34,23 @@ class Candidate:
     options: Any = None
     outputs: dict[str, CheckedOutput | None] = field(default_factory=dict)
     blob: bytes = b""
+    pool: str = ""
+    key: str = ""
+
+    @property
+    def title(self) -> str:
+        """The name under which it is configured: its pool's, or its own."""
+        return self.pool or self.name
+
+    @property
+    def is_faulty_pool(self) -> bool:
+        """Whether it stands for a pool whose instances can't be named; that fault is told."""
+        return not self.pool and self.settings.for_each is not None
 
     @property
     def place(self) -> str:
         """Its table's dotted key."""
-        return f"components.{self.name}"
+        return f"components.{self.title}"
 
     @property
     def process(self) -> str:
@@ -57,22 +72,18 @@ class Candidate:
         return (carrier, "asyncio") if self.runs_itself else (carrier,)
 
 
-def resolve(
-    name: str, settings: ComponentSettings, given: object, options: Any, folder: str, faults: Faults
-) -> Candidate:
+def resolve(candidate: Candidate, given: object, options: Any, folder: str, faults: Faults) -> Candidate:
     """Find a component's class, make its options and outputs; what is wrong is noted.
 
     Args:
-        name: of the component.
-        settings: its checked table.
+        candidate: with its name and settings alone; it is filled.
         given: its class, or None to import what the settings' `run` names.
         options: its options as they were given.
         folder: the configuration's, for suggestions.
         faults: takes what is wrong.
     """
-    candidate = Candidate(name, settings)
     try:
-        candidate.component_class = _find(settings, given, folder)
+        candidate.component_class = _find(candidate.settings, given, folder)
     except ImportFault as fault:
         faults.add(f"{candidate.place}.run", str(fault))
     found = candidate.component_class
@@ -84,7 +95,7 @@ def resolve(
         candidate.options = build_options(found, options, candidate.place, faults)
     except OptionsFault:
         candidate.options = UNKNOWN
-    candidate.outputs = check_outputs(found, name, candidate.options, faults)
+    candidate.outputs = check_outputs(found, candidate.name, candidate.options, faults)
     return candidate
 
 

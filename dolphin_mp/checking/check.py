@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dolphin_mp.checking.candidate import Candidate, pickle, resolve
+from dolphin_mp.checking.candidate import Candidate, pickle
 from dolphin_mp.checking.digest import code_digest, option_digests
 from dolphin_mp.checking.notes import policy_notes
+from dolphin_mp.checking.pools import draft, resolve_drafts
 from dolphin_mp.checking.resources import RESOURCE_KEYS, check_resources, environment_of, resources_plan
 from dolphin_mp.checking.wiring import Trigger, check_inputs, check_order, check_trigger
 from dolphin_mp.loader import run_string
@@ -43,21 +44,26 @@ def check_system(
     Raises:
         ConfigurationError: with all faults.
     """
-    drafts = [Candidate(name, table) for name, table in settings.components.items()]
-    policies = process_policies(drafts, faults)
+    drafts = {name: draft(name, table, faults) for name, table in settings.components.items()}
+    policies = process_policies([one for several in drafts.values() for one in several], faults)
     resources = {process: resources_plan(chosen, folder) for process, chosen in policies.items()}
-    candidates = {}
-    for draft in drafts:
-        name, table = draft.name, draft.settings
-        check_resources(table, draft.place, folder, faults)
-        with environment_of(resources[draft.process]):
+    candidates: dict[str, Candidate] = {}
+    for name, several in drafts.items():
+        table = settings.components[name]
+        check_resources(table, f"components.{name}", folder, faults)
+        with environment_of(resources[several[0].process]):
             options = settings.options.get(name)
-            candidates[name] = resolve(name, table, classes.get(name), options, folder, faults)
+            candidates |= resolve_drafts(several, classes.get(name), options, folder, faults)
     inputs = {name: check_inputs(candidate, candidates, faults) for name, candidate in candidates.items()}
     triggers = {name: check_trigger(candidate, faults) for name, candidate in candidates.items()}
     order = check_order(list(candidates.values()), inputs, faults)
-    for candidate in candidates.values():
-        pickle(candidate, sys_path, faults)
+    blobs: dict[tuple[int, int], bytes] = {}
+    for candidate in candidates.values():  # most of a pool's instances are the same to the byte
+        same = (id(candidate.component_class), id(candidate.options))
+        candidate.blob = blobs.get(same, b"")
+        if not candidate.blob:
+            pickle(candidate, sys_path, faults)
+            blobs[same] = candidate.blob
     faults.raise_if_any()
     plans = [
         component_plan(
@@ -155,6 +161,8 @@ def component_plan(
         resources=resources,
         options=option_digests(candidate.options),
         code=code_digest(found, folder) if found else "",
+        pool=candidate.pool,
+        keyed=settings.for_each is not None,
     )
 
 

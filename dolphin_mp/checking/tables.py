@@ -58,6 +58,8 @@ class ComponentSettings(Table):
     schedule: Any = None  # a text or a table: `check_schedule` judges it, as it does a class's
     restart: Literal["always", "on-failure", "never"] = "always"
     process: Annotated[str, Field(pattern=f"^{NAME.pattern}$")] | None = None
+    instances: Annotated[int, Field(ge=1, le=1024)] | None = None
+    for_each: Annotated[tuple[str, ...], Field(strict=False)] | None = None
     inputs: dict[str, str] = {}
     backoff: BackoffSettings = BackoffSettings()
     max_restarts: Annotated[int, Field(ge=0)] | None = None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dolphin_mp.checking.dataflow import Edge, Order, order_components
 from dolphin_mp.checking.declarations import DeclarationFault, UnknownRecord, check_attribute, resolve_record
+from dolphin_mp.checking.pools import fill_in
 from dolphin_mp.checking.schedule import check_schedule
 from dolphin_mp.duration import parse_duration
 from dolphin_mp.faults import suggest
@@ -33,7 +34,7 @@ def check_inputs(
     candidate: Candidate, candidates: Mapping[str, Candidate], faults: Faults
 ) -> tuple[InputPlan, ...]:
     """Give the inputs of a component, with the configuration's channels in place of its class's."""
-    if candidate.component_class is None:
+    if candidate.component_class is None or candidate.is_faulty_pool:
         return ()
     declared = candidate.component_class.inputs()
     chosen = candidate.settings.inputs
@@ -41,31 +42,63 @@ def check_inputs(
         name = candidate.component_class.__name__
         place = f"{candidate.place}.inputs.{attribute}"
         faults.add(place, f"{name} has no such input" + suggest(attribute, declared, "its inputs"))
-    plans = []
+    plans: list[InputPlan] = []
     for attribute, item in declared.items():
-        place = (
-            f"{candidate.place}.inputs.{attribute}"
-            if attribute in chosen
-            else f"{candidate.name}.{attribute}"
-        )
+        place = f"{candidate.title}.{attribute}"
+        if attribute in chosen:
+            place = f"{candidate.place}.inputs.{attribute}"
         channel = chosen.get(attribute, item.channel)
+        if candidate.settings.for_each is not None:
+            channel = fill_in(channel, candidate.key)
         try:
             check_attribute(attribute)
-            stale_after_s = _stale_after(item)
-            _check_channel(channel, candidates)
-            _check_record(item, channel, candidate, candidates)
+            plans += _plans_of(attribute, item, channel, candidate, candidates)
         except DeclarationFault as fault:
             faults.add(place, str(fault))
         except UnknownRecord:
             pass
-        else:
-            plans.append(InputPlan(attribute, channel, stale_after_s, item.required))
+    shared = [item.attribute for item in plans if item.share]
+    if len(shared) > 1:
+        faults.add(
+            candidate.title, f"inputs {', '.join(shared)} have share=True: a step has one dealt record"
+        )
     return tuple(plans)
 
 
+def _plans_of(
+    attribute: str, declared: Input, channel: Any, reader: Candidate, candidates: Mapping[str, Candidate]
+) -> list[InputPlan]:
+    """Give an input's plan, of one that reads a whole pool a plan for each of the instances' channels."""
+    stale_after_s = _stale_after(declared)
+    pool, star, output = str(channel).partition("@*.")
+    names = [candidate.name for candidate in candidates.values() if star and candidate.pool == pool]
+    if star and pool in candidates and candidates[pool].is_faulty_pool:
+        raise UnknownRecord
+    if star and not names:
+        there = f'"{pool}" is no pool' if pool in candidates else f'no pool is named "{pool}"'
+        raise DeclarationFault(f'reads "{channel}", but {there}')
+    if star and declared.share:
+        raise DeclarationFault(f'deals the records of one channel (share=True), but reads "{channel}"')
+    channels = [f"{name}.{output}" for name in names] if star else [channel]
+    for each in channels:
+        _check_channel(each, candidates)
+        _check_record(declared, each, reader, candidates)
+    if star:
+        _check_alike(channels, candidates)
+    kind = (stale_after_s, declared.required, declared.share, bool(star))
+    return [InputPlan(attribute, each, *kind) for each in channels]
+
+
+def _check_alike(channels: Sequence[str], candidates: Mapping[str, Candidate]) -> None:
+    """Raise DeclarationFault unless a pool's channels have one form: who reads them all goes by it."""
+    outputs = [(name, candidates[name.partition(".")[0]].outputs.get(name)) for name in channels]
+    known = [(name, output.dtype, output.plan.shape) for name, output in outputs if output]
+    for name, *form in known[1:]:
+        if form != [*known[0][1:]]:
+            raise DeclarationFault(f"{known[0][0]} and {name} differ in dtype or shape: read them one by one")
+
+
 def _stale_after(declared: Input) -> float | None:
-    if declared.share:
-        raise DeclarationFault("share=True deals records to a pool's instances, and there are no pools yet")
     if declared.stale_after is None:
         return None
     try:
@@ -80,6 +113,12 @@ def _check_channel(channel: Any, candidates: Mapping[str, Candidate]) -> None:
         raise DeclarationFault(f'{channel!r} is no channel: write "component.output"')
     producer = candidates.get(component)
     if producer is None:
+        instances = [candidate.name for candidate in candidates.values() if candidate.pool == component]
+        if instances:
+            which = (
+                f'write "{component}@*.{output}" for all of its instances, or one: {", ".join(instances[:4])}'
+            )
+            raise DeclarationFault(f'reads "{channel}", but "{component}" is a pool: {which}')
         hint = suggest(component, candidates, "components")
         raise DeclarationFault(f'reads "{channel}", but no component is named "{component}"{hint}')
     # Of a class that could not be had nothing is known: its own fault is told.
@@ -118,7 +157,7 @@ def check_trigger(candidate: Candidate, faults: Faults) -> Trigger:
         place, every, given = candidate.place, settings.every, settings.schedule
         on: Any = settings.on
     else:
-        place, on, given = candidate.name, found.on, found.schedule
+        place, on, given = candidate.title, found.on, found.schedule
         every = _every(found.every, f"{place}.every", faults)
     if isinstance(on, str):
         faults.add(f"{place}.on", f'"{on}" is a text: write a list of inputs, such as ["{on}"]')
@@ -136,7 +175,8 @@ def check_trigger(candidate: Candidate, faults: Faults) -> Trigger:
         if not inputs and not candidate.runs_itself and found.every is None:
             text = "has neither inputs nor every, on or schedule, so it would never step"
             faults.add(candidate.place, f'{text}: write for instance every = "1s"')
-        on = tuple(inputs)
+        # A step is a dealt record's where there are such; who wants other steps too says so with `on`.
+        on = tuple(name for name, item in inputs.items() if item.share) or tuple(inputs)
     return Trigger(every, tuple(on or ()), schedule)
 
 

@@ -28,7 +28,7 @@ COLUMNS = (
 def add_arguments(_name: str, parser: ArgumentParser) -> None:
     """Say what the command takes."""
     parser.add_argument(
-        "what", metavar="WHAT", nargs="*", help="only these: channel, mttr, start, idle, scale, cli"
+        "what", metavar="WHAT", nargs="*", help="only these: channel, mttr, start, idle, scale, pool, cli"
     )
     parser.add_argument("--json", action="store_true", help="print data for programs")
     parser.add_argument(

@@ -16,6 +16,7 @@ COMMANDS = {
     "stop": ("Steer it", "steering", "stop a component, and let it stay down"),
     "restart": ("Steer it", "steering", "give a component a fresh process"),
     "reload": ("Steer it", "reload", "have the system become what its configuration says now"),
+    "scale": ("Steer it", "scaling", "have a pool of another number of instances"),
     "shutdown": ("Steer it", "shutdown", "stop the whole system, in order"),
     "doctor": ("Look after the machine", "doctor", "check whether this machine has what is needed"),
     "clean": ("Look after the machine", "clean", "remove what a crash left in memory and on disk"),

@@ -50,7 +50,7 @@ def channels_of(system: str) -> list[str]:
     """Give the names of a system's channels."""
     prefix = segment_prefix(system)
     names = (name.removeprefix(prefix) for name in segments(prefix))
-    return [name for name in names if name != "board"]
+    return [name for name in names if name != "board" and not name.endswith(".deal")]
 
 
 def _seconds(text: str | None) -> float | None:

@@ -16,7 +16,9 @@ LONGEST_S = 3600.0  # the parent answers sooner: by its component's ready_within
 
 def add_arguments(_name: str, parser: ArgumentParser) -> None:
     """Say what the command takes."""
-    parser.add_argument("component", metavar="NAME", nargs="*", help="of the component, or of several")
+    parser.add_argument(
+        "component", metavar="NAME", nargs="*", help="of the component or pool, or of several"
+    )
     parser.add_argument("--no-wait", action="store_true", help="come back before it is where it should be")
     parser.add_argument("--json", action="store_true", help="print data for programs, a line a component")
     add_system_argument(parser)
@@ -30,14 +32,24 @@ def execute(arguments: Namespace) -> int:
         raise CommandError(f"{command}: name the component to {command}{whole}", WRONG_USE)
     from dolphin_mp.client import Client
 
-    with Client(find_board(arguments.system).system) as client:
-        for name in dict.fromkeys(arguments.component):
+    board = find_board(arguments.system)
+    names = [name for word in arguments.component for name in _instances(command, word, board.names())]
+    with Client(board.system) as client:
+        for name in dict.fromkeys(names):
             result = client.request(command, LONGEST_S, component=name, wait=not arguments.no_wait)
             if arguments.json:
                 print_json(result)
             else:
                 say(_sentence(command, name, result))
     return DONE
+
+
+def _instances(command: str, word: str, known: list[str]) -> list[str]:
+    """Give what a name means: a component, or all instances of a pool; they stop in the reverse order."""
+    instances = [name for name in known if name.startswith(f"{word}@")]
+    if word in known or not instances:
+        return [word]
+    return instances[::-1] if command == "stop" else instances
 
 
 def _sentence(command: str, name: str, result: dict[str, Any]) -> str:

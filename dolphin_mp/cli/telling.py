@@ -59,10 +59,8 @@ def describe(event: dict[str, Any]) -> str:
             return "killing what still runs"
         case "shutdown":
             return f"stopping ({event['why']}); Ctrl-C kills what does not stop"
-        case "reload" if event["ok"]:
-            kinds = ("removed", "added", "restarted", "retuned")
-            done = ", ".join(f"{len(event[kind])} {kind}" for kind in kinds if event[kind])
-            return f"reloaded {event['config']}: {done or 'nothing has changed'}"
+        case "reload" | "scale" if event["ok"]:
+            return _describe_change(event)
         case "reload":
             return f"not reloaded: {event['reason']}"
         case "adopted":
@@ -74,6 +72,13 @@ def describe(event: dict[str, Any]) -> str:
             found = event.get("error") or f"`dolphin-mp crashes {event['id']}` shows all that is known"
             return f"{event['process']} crashed: {found}"
     return str(event.get("reason", ""))
+
+
+def _describe_change(event: dict[str, Any]) -> str:
+    kinds = ("removed", "added", "restarted", "retuned")
+    done = ", ".join(f"{len(event[kind])} {kind}" for kind in kinds if event[kind])
+    what = "scaled" if event["event"] == "scale" else f"reloaded {event['config']}"
+    return f"{what}: {done or 'nothing has changed'}"
 
 
 def _describe_state(event: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from dolphin_mp.ipc import _core
 from dolphin_mp.parent.burial import Burials
 from dolphin_mp.parent.spares import Spares
 from dolphin_mp.parent.spawner import Line, Spawner, SpawnError
+from dolphin_mp.parent.zygote_watch import ZygoteWatch
 from dolphin_mp.process.kin import mark_of, may_have_kin
 from dolphin_mp.supervision.vocabulary import Exited, Spawned, SpawnFailed
 
@@ -75,10 +76,11 @@ class Children:
         self._tell = tell
         self._children: dict[str, Child] = {}
         self._burials = Burials(poller)
-        self._spares = Spares(spawner, poller, self._parked)
+        self._zygote_watch = ZygoteWatch(poller, spawner, self._is_awaited, self._look_for_reports)
+        self._spares = Spares(spawner, poller, self._heard_of_spare)
         self._awaited: set[str] = set()  # processes on their way, until one of their components has a word
-        self.guests: dict[int, Callable[[int], None]] = {}  # who else is to hear of a death, by pid
         self._is_proven = False  # whether a process has come of the present zygote
+        self.guests: dict[int, Callable[[int], None]] = {}  # who else is to hear of a death, by pid
         self._zygote_fd = -1
         self.watch_zygote()
 
@@ -89,8 +91,10 @@ class Children:
             self._poller.remove(self._zygote_fd)
             self._zygote_fd = -1
         self._spares.close()
+        self._zygote_watch.close()
         old.retire()
-        self._spares = Spares(spawner, self._poller, self._parked)
+        self._zygote_watch = ZygoteWatch(self._poller, spawner, self._is_awaited, self._look_for_reports)
+        self._spares = Spares(spawner, self._poller, self._heard_of_spare)
         self._is_proven = False
         self.watch_zygote()
 
@@ -170,9 +174,10 @@ class Children:
             self._awaited.discard(process)
             self._refill()
 
-    def _parked(self) -> None:
-        self._is_proven = True
-        if self._spares.is_full:
+    def _heard_of_spare(self, is_there: bool) -> None:
+        self._zygote_watch.settle()
+        self._is_proven |= is_there
+        if is_there and self._spares.is_full:
             self._tell({"event": "spares", "parked": len(self._spares)})
 
     def _refill(self) -> None:
@@ -188,6 +193,7 @@ class Children:
         pid = child.line.here()
         self._is_proven |= pid is not None
         self._forget_line(child)
+        self._zygote_watch.settle()
         if pid is None:
             self._not_born(child, "it died at its birth")
             return
@@ -221,9 +227,7 @@ class Children:
         code: int | None
         try:
             found = os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED | os.WNOHANG)
-        except (
-            ChildProcessError
-        ):  # an adopted one, or somebody else, a SIGCHLD's handler perhaps, has reaped it
+        except ChildProcessError:  # adopted, or reaped by somebody else, a SIGCHLD's handler perhaps
             code = exit_code_of(child.pidfd, child.pid, child.start)
         else:
             if found is None:
@@ -301,6 +305,7 @@ class Children:
     def close(self) -> None:
         """Let go of all; the zygote and parked processes end by themselves."""
         self._spares.close()
+        self._zygote_watch.close()
         for child in self._children.values():
             self._forget(child)
         self._watch.close()
@@ -317,6 +322,10 @@ class Children:
                 self._poller.add(fd, self._zygote_spoke)
         if fd >= 0:
             self._poller.want_room(fd, wanted=self._spawner.flush())
+            self._zygote_watch.expect()
+
+    def _is_awaited(self) -> bool:
+        return bool(self._spares.unborn()) or any(child.line for child in self._children.values())
 
     def _zygote_spoke(self) -> None:
         word = self._spawner.read()

@@ -19,6 +19,7 @@ from dolphin_mp.parent.errors import LaunchError, RunningError
 from dolphin_mp.parent.estate import rows_of, told_right, trace_of
 from dolphin_mp.parent.plan_file import recall, sealed
 from dolphin_mp.paths import board_name, segment_prefix
+from dolphin_mp.process.kin import end_kin, mark_for
 from dolphin_mp.remains import STOP_WITHIN_S, end_descendants, end_processes
 from dolphin_mp.supervision.flow import members_of
 from dolphin_mp.supervision.inheritance import differing, turns, was_stopped
@@ -80,8 +81,10 @@ def _clear(board: ElderBoard, system: str) -> None:
     if board.has_parent:
         who = f"pid {board.parent_pid}, of another version of dolphin-mp"
         raise RunningError(f"system {system!r} is running already ({who})")
-    for elder in reversed(board.living()):
+    elders = board.living()
+    for elder in reversed(elders):
         end_processes([elder], STOP_WITHIN_S, asked=False)
+    end_kin({mark_for(elder.pid, elder.start) for elder in elders})
     _refuse_stuck(board.living())
     for name in segments(segment_prefix(system)):
         if name != board.name:

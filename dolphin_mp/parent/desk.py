@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from dolphin_mp.ipc import Board
     from dolphin_mp.parent.control import ControlServer, Request
+    from dolphin_mp.plan import Plan
     from dolphin_mp.supervision.vocabulary import ComponentStatus
 
 Entry = TypeVar("Entry")
@@ -31,6 +32,8 @@ class Desk:
         change: hands an event to the supervisor.
         shut_down: begins the system's end.
         reload: begins a reload, which answers by itself.
+        plan: gives the plan that holds.
+        scale: goes over to a plan with other instances; raises BadRequestError.
     """
 
     def __init__(
@@ -41,6 +44,8 @@ class Desk:
         change: Callable[[commands.Event], None],
         shut_down: Callable[[], None],
         reload: Callable[..., None],
+        plan: Callable[[], Plan],
+        scale: Callable[[Plan], None],
     ) -> None:
         self._control = control
         self._board = board
@@ -48,7 +53,9 @@ class Desk:
         self._change = change
         self._shut_down = shut_down
         self._reload = reload
-        self._pending: list[commands.Pending] = []
+        self._plan = plan
+        self._scale = scale
+        self._pending: list[commands.Pending | commands.PendingScale] = []
         self._farewells: list[Request] = []
 
     def serve(self) -> None:
@@ -72,6 +79,11 @@ class Desk:
             case "shutdown":
                 self._wait(request, self._farewells, request)
                 self._shut_down()
+            case "scale":
+                plan, pending = commands.scaling_of(request, self._plan())
+                self._scale(plan)
+                self._wait(request, self._pending, pending)
+                self.answer()  # nothing may have had to be waited for
             case _:
                 rows = self._rows()
                 event = commands.event_of(request, rows)
@@ -94,8 +106,7 @@ class Desk:
             return
         rows, still = self._rows(), []
         for pending in self._pending:
-            row = rows.get(pending.component)
-            outcome = pending.outcome(row) if row is not None else _removed(pending.component)
+            outcome = pending.outcome(rows)
             if outcome is None:
                 still.append(pending)
             elif isinstance(outcome, BadRequestError):
@@ -111,7 +122,3 @@ class Desk:
         for pending in self._pending:
             refusal = BadRequestError("shutting_down", "the system was shut down meanwhile")
             self._control.fail(pending.request, refusal)
-
-
-def _removed(component: str) -> BadRequestError:
-    return BadRequestError("no_such_component", f"{component} is no longer part of the system")

@@ -7,7 +7,8 @@ import shutil
 from typing import TYPE_CHECKING
 
 from dolphin_mp.ipc import Board, ChannelError, SegmentExistsError, SegmentMissingError
-from dolphin_mp.ipc.folder import segments
+from dolphin_mp.ipc.deal import open_deal
+from dolphin_mp.ipc.folder import segments, shut
 from dolphin_mp.ipc.segment import Segment, new_header, sweep
 from dolphin_mp.parent.clearing import end_elders, end_unfit
 from dolphin_mp.parent.errors import LaunchError, RunningError
@@ -16,6 +17,7 @@ from dolphin_mp.parent.plan_file import remember
 from dolphin_mp.paths import (
     FolderError,
     board_name,
+    deal_name,
     make_runtime_folder,
     runtime_folder,
     segment_name,
@@ -36,6 +38,7 @@ class Ground:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._segments: dict[str, Segment] = {}
+        self._deals: set[str] = set()  # names
         self.board, self.is_inherited = _take_board(plan)
         try:
             self.folder = make_runtime_folder(plan.name)
@@ -45,6 +48,7 @@ class Ground:
                     segment = make_segment(plan.name, output)
                     self._segments[segment.name] = segment
             self._forget_the_gone()
+            self._open_deals(plan)
             self._sweep()
             remember(self.folder, plan)
         except (ChannelError, FolderError, OSError, ValueError) as error:
@@ -60,9 +64,21 @@ class Ground:
             if row.name and row.name not in names and not row.alive:
                 self.board.forget(row.index)
 
+    def _open_deals(self, plan: Plan) -> None:
+        """Make what deals records to pools, and give up what no pool needs any more; raises ChannelError."""
+        before, self._deals = self._deals, set()
+        for component in plan.components:
+            for item in component.inputs:
+                name = deal_name(plan.name, component.pool or component.name, item.attribute)
+                if item.share and name not in self._deals:
+                    self._deals.add(name)
+                    shut(open_deal(name, self._segments[segment_name(plan.name, item.channel)]))
+        for name in before - self._deals:
+            sweep(name)
+
     def _sweep(self) -> None:
         """Remove what an earlier run of this system left and this one has no use for."""
-        own = {*self._segments, self.board.name}
+        own = {*self._segments, *self._deals, self.board.name}
         for name in segments(segment_prefix(self._plan.name)):
             if name not in own:
                 sweep(name)
@@ -113,6 +129,8 @@ class Ground:
                 self.board.forget(index)
         for component in changes.added:
             self.board.add(component)
+        with contextlib.suppress(ChannelError):  # no room: an instance that needs it tries, and says so
+            self._open_deals(plan)
 
     def give_up(self) -> None:
         """Let go after a launch that came to nothing; what others live on stays."""
@@ -125,6 +143,8 @@ class Ground:
 
     def remove(self) -> None:
         """Remove everything: the last act of an orderly end."""
+        for name in self._deals:
+            sweep(name)
         for segment in self._segments.values():
             segment.close()
         self.board.close(unlink=True)

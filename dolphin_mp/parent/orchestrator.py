@@ -28,11 +28,11 @@ from dolphin_mp.parent.children import Child, Children
 from dolphin_mp.parent.control import BadRequestError, ControlServer
 from dolphin_mp.parent.desk import Desk
 from dolphin_mp.parent.estate import take_over, trace_of
+from dolphin_mp.parent.hearing import Hearing
 from dolphin_mp.parent.inspection import Inspection, Outcome
 from dolphin_mp.parent.poller import Poller
 from dolphin_mp.parent.reloading import Reloader
 from dolphin_mp.process.assignment import Assignment
-from dolphin_mp.process.notify import Listener
 from dolphin_mp.supervision.inheritance import exit_word
 from dolphin_mp.supervision.supervisor import Supervisor
 from dolphin_mp.supervision.vocabulary import (
@@ -112,7 +112,7 @@ class Orchestrator:
         self._settled = True  # before the launch there is nothing to say
         self._latest = ""  # one that was on its way when all were looked at
         self._poller = Poller()
-        self._words = Listener(f"{ground.folder}/notify")
+        self._words = Hearing(f"{ground.folder}/notify", self._board, self._rows)
         self._control = ControlServer(ground.folder, plan.name)
         self._on_hangup = on_hangup
         self._spawner = spawner
@@ -126,6 +126,8 @@ class Orchestrator:
             self._handle,
             lambda: self._shut_down("as asked", ShutdownRequested()),
             self._reloader.begin,
+            self.present_plan,
+            self._reloader.scale,
         )
         self._logs = Keeper(
             plan.name,
@@ -305,8 +307,6 @@ class Orchestrator:
 
     def _hear(self) -> None:
         for word in self._words.words():
-            if word.component not in self._rows:
-                continue
             if word.fact == "ready":
                 self._watch.expect(self._parts[word.component].process)
                 self._handle(BecameReady(word.component, word.incarnation))
@@ -318,8 +318,7 @@ class Orchestrator:
 
     def _bury(self, event: Exited, child: Child) -> None:
         """Handle a death; while its successor is on its way, look at what it has left."""
-        died_ns = _core.boottime_ns()
-        spawned_ns = child.spawned_ns or self._born_ns(child) or died_ns
+        spawned_ns = child.spawned_ns or self._born_ns(child) or _core.boottime_ns()
         if event.code is None:
             event = self._last_word(event, child)
         self._codes[event.process] = UNSEEN if event.code is None else event.code
@@ -329,7 +328,7 @@ class Orchestrator:
             [self._parts[name] for name in child.members],
             self._seen,
             spawned_ns=spawned_ns,
-            died_ns=died_ns,
+            died_ns=_core.boottime_ns(),
             forced=self._forced,
         )
         if self._supervisor.is_reloading:  # what it has left may be gone afterwards
@@ -409,11 +408,12 @@ class Orchestrator:
         """Reserve the memory of new channels; raises ChannelError, ValueError."""
         return self._ground.prepare(plan, changes)
 
-    def change(self, plan: Plan, spawner: Spawner, *, trusted: bool) -> None:
-        """Go over to another plan, and to another zygote; `Rewire` follows, at once or later."""
-        self._spawner = spawner
-        self._children.change_spawner(spawner)
-        spawner.preload(plan, trusted=trusted)
+    def change(self, plan: Plan, spawner: Spawner | None, *, trusted: bool) -> None:
+        """Go over to another plan, and to another zygote if there is one; `Rewire` follows, maybe later."""
+        if spawner is not None:
+            self._spawner = spawner
+            self._children.change_spawner(spawner)
+            spawner.preload(plan, trusted=trusted)
         self._handle(Replanned(plan))
 
     def has_changed(self) -> None:

@@ -47,8 +47,8 @@ class Host(Protocol):
     def prepare(self, plan: Plan, changes: Changes) -> dict[str, Segment]:
         """Reserve the memory of new channels; raises ChannelError, OSError, ValueError."""
 
-    def change(self, plan: Plan, spawner: Spawner, *, trusted: bool) -> None:
-        """Go over to another plan, and to another zygote; `Rewire` follows, at once or later."""
+    def change(self, plan: Plan, spawner: Spawner | None, *, trusted: bool) -> None:
+        """Go over to another plan, and to another zygote if there is one; `Rewire` follows, maybe later."""
 
     def has_changed(self) -> None:
         """Note that every process runs what the new plan says."""
@@ -88,6 +88,7 @@ class Reloader:
         self._spawner: Spawner | None = None
         self._prepared: dict[str, Segment] = {}
         self._changes: Changes | None = None
+        self._event = "reload"
         self._holds = False
         self._is_over = False
 
@@ -113,7 +114,7 @@ class Reloader:
             )
         if self.is_busy:
             raise BadRequestError("busy", "a reload is under way: ask again when it is done")
-        self._request, self._is_dry = request, dry_run
+        self._request, self._is_dry, self._event = request, dry_run, "reload"
         spawner = self._host.new_spawner()
         try:
             self._inspection = self._host.inspect(self._config, spawner, self._inspected)
@@ -121,6 +122,23 @@ class Reloader:
             spawner.close()
             raise BadRequestError("failed", str(error)) from None
         self._spawner = spawner
+
+    def scale(self, plan: Plan) -> None:
+        """Go over to a plan of the same code with other instances. Raises BadRequestError."""
+        if self._is_over:
+            raise BadRequestError("shutting_down", _OVER)
+        if self.is_busy:
+            raise BadRequestError("busy", "the system is about to change: ask again when it has")
+        changes = changes_between(self._host.present_plan(), plan)
+        if changes.is_nothing:
+            return
+        try:
+            self._prepared = self._host.prepare(plan, changes)
+        except (ChannelError, OSError, ValueError) as error:
+            raise BadRequestError("failed", f"nothing was changed: {error}") from None
+        self._request, self._is_dry, self._event = None, False, "scale"
+        self._changes, self._holds = changes, False
+        self._host.change(plan, None, trusted=True)
 
     def tick(self) -> None:
         """Give up on a check that takes too long."""
@@ -188,7 +206,7 @@ class Reloader:
             "components": [result_of(row) for row in rows.values()],
         }
         if not self._is_dry:
-            self._host.tell({"event": "reload", "ok": True, **result})
+            self._host.tell({"event": self._event, "ok": True, **result})
         if request is not None:
             self._answer(request, result)
 

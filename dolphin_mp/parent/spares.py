@@ -45,16 +45,16 @@ class Spares:
     Args:
         spawner: makes them.
         poller: tells of their reports and deaths.
-        parked: called after each report.
+        heard: called when one has come, or won't: with whether it has.
         wanted: how many to keep.
     """
 
     def __init__(
-        self, spawner: Spawner, poller: Poller, parked: Callable[[], None], wanted: int = SPARES
+        self, spawner: Spawner, poller: Poller, heard: Callable[[bool], None], wanted: int = SPARES
     ) -> None:
         self._spawner = spawner
         self._poller = poller
-        self._parked = parked
+        self._heard = heard
         self._wanted = wanted
         self._spares: list[Spare] = []
 
@@ -128,10 +128,9 @@ class Spares:
         except OSError:  # no descriptor is left
             pid = None
         spare.pid = pid or 0
-        if pid:
-            self._parked()
-        else:
+        if not pid:
             self._drop(spare)
+        self._heard(bool(pid))
 
     def _drop(self, spare: Spare) -> None:
         """Hang up: a process that is still parked ends, and is reaped with the strangers."""

@@ -1,8 +1,9 @@
 """A component's word to its parent: one line of JSON a fact, through a FIFO in the runtime folder.
 
 A FIFO opened for reading and writing never blocks, breaks or refuses: while no parent lives the words rest in
-its 64 KiB, and the next parent opens it by path. What does not fit is lost, and the board says the same.
-Lines are shorter than PIPE_BUF, so that those of several writers never mix (pipe(7)).
+its 64 KiB, and the next parent opens it by path. What does not fit is lost, and the board says the same: the
+listener tells when to look there. Lines are shorter than PIPE_BUF, so that those of several writers never mix
+(pipe(7)); each has an end before it, too, so that what a dead writer left unfinished spoils no other.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Notifier:
         text = {"component": component, "incarnation": incarnation, "fact": fact, "reason": reason[:200]}
         if self._fd >= 0:
             with contextlib.suppress(OSError):
-                os.write(self._fd, json.dumps(text).encode()[:MAX_LINE] + b"\n")
+                os.write(self._fd, b"\n" + json.dumps(text).encode()[:MAX_LINE] + b"\n")
 
 
 class Listener:
@@ -52,7 +53,10 @@ class Listener:
         self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         with contextlib.suppress(OSError):  # a thousand components may speak at once
             fcntl.fcntl(self._fd, fcntl.F_SETPIPE_SZ, 1 << 20)
+        # A pipe is full when its pages are, and a page may hold little more than half (pipe(7)).
+        self._much = fcntl.fcntl(self._fd, fcntl.F_GETPIPE_SZ) // 4
         self._rest = b""
+        self._doubt = False
         self.garbage = 0
 
     def fileno(self) -> int:
@@ -62,18 +66,27 @@ class Listener:
     def words(self) -> list[Word]:
         """Give all that was said meanwhile; what is no word is counted and dropped."""
         found: list[Word] = []
+        nbytes = 0
         while True:
             try:
-                self._rest += os.read(self._fd, 1 << 16)
+                more = os.read(self._fd, 1 << 16)
             except BlockingIOError:
+                self._doubt = self._doubt or nbytes >= self._much
                 return found
-            *lines, self._rest = self._rest[-(1 << 17) :].split(b"\n")
-            for line in lines:
+            nbytes += len(more)
+            *lines, self._rest = (self._rest + more)[-(1 << 17) :].split(b"\n")
+            for line in filter(None, lines):
                 word = parse_word(line)
                 if word is None:
                     self.garbage += 1
+                    self._doubt = True
                 else:
                     found.append(word)
+
+    def take_doubt(self) -> bool:
+        """Tell whether, since the last call, words may have been lost: it was about full, or held garbage."""
+        doubt, self._doubt = self._doubt, False
+        return doubt
 
     def close(self) -> None:
         """Stop listening."""

@@ -24,22 +24,26 @@ class Required:
     Args:
         channels: the required inputs'.
         triggers: those whose records wake the component.
+        dealt: the one whose records are dealt; what a dead producer has left of those is stepped on still.
 
     Attributes: alarm (rung when a producer dies; None where that does not matter).
     """
 
-    def __init__(self, channels: Sequence[Channel], triggers: Sequence[Channel]) -> None:
+    def __init__(
+        self, channels: Sequence[Channel], triggers: Sequence[Channel], dealt: Channel | None = None
+    ) -> None:
         self._channels = channels
         self._aging = [channel for channel in channels if channel.stale_after_ns]
         self._at = {id(channel): index for index, channel in enumerate(triggers)}
-        self.alarm = _core.Doorbell() if self._aging else None
-        for channel in self._aging:
+        self._watched = [channel for channel in self._aging if channel is not dealt]
+        self.alarm = _core.Doorbell() if self._watched else None
+        for channel in self._watched:
             channel._alarm = self.alarm
 
     def is_stale(self, seen: Sequence[int]) -> bool:
         """Tell whether one of them is stale; ``seen`` are the triggers' versions that were stepped on."""
         return any(fresh_for(channel) <= 0 for channel in self._channels) or any(
-            self._is_left(channel) and self._is_seen(channel, seen) for channel in self._aging
+            self._is_left(channel) and self._is_seen(channel, seen) for channel in self._watched
         )
 
     def _is_seen(self, channel: Channel, seen: Sequence[int]) -> bool:

@@ -25,7 +25,7 @@ from dolphin_mp.ipc.board import ComponentPart, pack_component
 from dolphin_mp.loader import load_component
 from dolphin_mp.logs.stream import speak_for
 from dolphin_mp.paths import schedule_file, segment_name
-from dolphin_mp.process.required import Required
+from dolphin_mp.process.inputs import Inputs
 from dolphin_mp.process.rhythm import Never, rhythm_of
 
 if TYPE_CHECKING:
@@ -35,8 +35,10 @@ if TYPE_CHECKING:
     from dolphin_mp.component import Component
     from dolphin_mp.crashes.last_words import LastWords
     from dolphin_mp.ipc import Board
+    from dolphin_mp.ipc._core import Ring
     from dolphin_mp.plan import ComponentPlan
     from dolphin_mp.process.notify import Notifier
+    from dolphin_mp.process.required import Required
     from dolphin_mp.process.rhythm import Rhythm
 
 FAILED, TRY_AGAIN, TERMINATED = 1, 75, 143  # sysexits.h: EX_TEMPFAIL; a shell's word for SIGTERM
@@ -78,7 +80,8 @@ class Runner:
         self._cell = board.component_cell(self.row)
         self._part = ComponentPart(incarnation=incarnation)
         self._part_lock = threading.Lock()  # the component's thread and the sampler's write one cell
-        self._channels: dict[str, Channel] = {}
+        self._channels: dict[str, Channel] = {}  # its outputs
+        self._inputs = Inputs(plan)
         self._counts_publishes = False
         self._counted = 0
         self._rhythm: Rhythm = Never()
@@ -130,6 +133,7 @@ class Runner:
             self._last_words.write(self.plan.name, error)
             self._fail(_describe(error), FAILED)
         finally:
+            self._inputs.close()
             for channel in self._channels.values():
                 with contextlib.suppress(ChannelError):
                     channel.close()
@@ -144,8 +148,9 @@ class Runner:
             return
         component_class, options = load_component(self.plan)
         log = logging.getLogger(self.plan.name)
+        channels = {**self._channels, **self._inputs.values}
         component = create_component(
-            component_class, name=self.plan.name, options=options, channels=self._channels, log=log, host=self
+            component_class, name=self.plan.name, options=options, channels=channels, log=log, host=self
         )
         component.setup()
         self._report("ready", ready_ns=_core.boottime_ns())
@@ -168,12 +173,8 @@ class Runner:
             channel = Channel.attach(segment_name(self._system, output.channel))
             self._channels[output.attribute] = channel
             channel.claim()
-        for item in self.plan.inputs:
-            channel = Channel.attach(segment_name(self._system, item.channel))
-            channel.stale_after_ns = int((item.stale_after_s or 0) * 1e9)
-            self._channels[item.attribute] = channel
-        for channel in self._channels.values():
             channel._set_doorbell(self.bell)
+        self._inputs.attach(self._system, self.bell, self._board.dealt_words(self.row))
 
     def _leave(self, code: object) -> None:
         """End as `sys.exit` says: a number is the exit code, a text the reason of a failure."""
@@ -214,23 +215,24 @@ class Runner:
             if self.plan.every_s or self.plan.schedule
             else tuple(item.attribute for item in self.plan.inputs)
         )
-        triggers = [self._channels[name] for name in names]
-        required = Required(
-            [self._channels[item.attribute] for item in self.plan.inputs if item.required], triggers
-        )
+        plain = self._inputs.triggers(names)
+        dealt = self._inputs.dealt_triggers(names)
+        triggers: list[Ring] = [*plain, *dealt]
+        required = self._inputs.required_of(plain)
         seen = [0] * len(triggers)
         rhythm = self._rhythm = rhythm_of(self.plan, self._schedule_file, component.log)
-        was_stale = False
+        was_stale = has_record = False
         while True:
             is_due = rhythm.take()
-            if not is_due and (was_stale or not required.is_stale(seen)):
+            if not is_due and not has_record and (was_stale or not required.is_stale(seen)):
                 self._sleep(triggers, seen, required, was_stale)
                 is_due = rhythm.take()
             if self.bell.rung:
                 return
             newest = [channel.version for channel in triggers]
-            wakes = is_due or newest != seen
             is_stale = required.is_stale(seen)
+            has_record = bool(dealt) and not is_stale and self._inputs.take()
+            wakes = is_due or has_record or newest[: len(plain)] != seen[: len(plain)]
             if is_stale and (wakes or not was_stale):
                 self._step(component.on_stale)
             elif is_due and not is_stale:
@@ -241,10 +243,11 @@ class Runner:
                 self._step(component.step)
             was_stale, seen = is_stale, newest
 
-    def _sleep(self, triggers: list[Channel], seen: list[int], required: Required, was_stale: bool) -> None:
+    def _sleep(self, triggers: list[Ring], seen: list[int], required: Required, was_stale: bool) -> None:
         """Wait for the next beat, a new record, the moment a required input goes stale, or the bell."""
         dues = [self._rhythm.wake_ns(), -1 if was_stale else required.turn_ns()]
         deadline = min((due for due in dues if due >= 0), default=-1)
+        self._inputs.watch()
         if triggers:
             timeout_s = None if deadline < 0 else max(0.0, (deadline - time.monotonic_ns()) * 1e-9)
             _core.wait_for(triggers, seen, timeout_s, required.alarm)
@@ -256,7 +259,12 @@ class Runner:
     def _step(self, work: Callable[[], Any]) -> None:
         words = self._words
         words[2] = _core.boottime_ns()
-        work()
+        try:
+            work()
+        except Done:  # whose record is handled like any other's
+            self._inputs.done()
+            raise
+        self._inputs.done()
         words[2] = 0
         words[1] = _core.boottime_ns()
         words[0] += 1

@@ -170,7 +170,7 @@ def _option_reasons(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[
 
 
 def _channel_reasons(what: str, old: Iterable[Item], new: Iterable[Item]) -> Iterator[str]:
-    before, after = ({item.attribute: item for item in items} for items in (old, new))
+    before, after = ({_place(item): item for item in items} for items in (old, new))
     for name in {**before, **after}:
         if name not in before:
             yield f"{what} {name} is new"
@@ -180,6 +180,12 @@ def _channel_reasons(what: str, old: Iterable[Item], new: Iterable[Item]) -> Ite
             yield f"{what} {name} is {after[name].channel} instead of {before[name].channel}"
         elif what == "input" and before[name] != after[name]:
             yield f"{what} {name} changed"
+
+
+def _place(item: Item) -> str:
+    """Give what one of a component's inputs or outputs is known by: of a whole pool's the channel as well."""
+    is_many = isinstance(item, InputPlan) and item.many
+    return f"{item.attribute} of {item.channel.partition('.')[0]}" if is_many else item.attribute
 
 
 def _share_fate(old: Plan, new: Plan, why: Why) -> frozenset[str]:

@@ -3,6 +3,7 @@
 import pytest
 
 from dolphin_mp.bench import TINY, measure
+from dolphin_mp.bench.harness import CORES
 
 
 @pytest.mark.slow
@@ -64,3 +65,12 @@ def test_status_of_many_is_measured() -> None:
     rows = {row.what: row for row in measure(["scale"], TINY)}
     assert rows["status of 3"].floor == "an empty question"
     assert rows["dolphin-mp status"].limit_ns == 150e6
+
+
+@pytest.mark.slow
+def test_a_pool_of_two_is_measured_beside_one() -> None:
+    rows = {row.what: row for row in measure(["pool"], TINY)}
+    assert rows["1 instance"].median_ns > 0
+    if len(CORES) > 1:
+        assert rows["2 instances"].floor == "1 instance"
+        assert rows["2 instances"].note == "ideal 0.50"

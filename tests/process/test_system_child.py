@@ -220,6 +220,15 @@ class TestZygote:
             os.kill(zygote, signal.SIGCONT)
         watcher.until_state("a", "ready")
 
+    def test_one_that_stands_still_for_long_is_replaced(self, up, world):
+        client, watcher = up({"a": teller()})
+        zygote = self.zygote(world)
+        os.kill(zygote, signal.SIGSTOP)
+        os.kill(world.rows(client)["a"]["pid"], signal.SIGKILL)  # a spare takes its place and is missed
+        watcher.until_event(event="zygote")
+        world.wait_gone(zygote)
+        assert client.restart("a")["state"] == "ready"
+
     def test_a_frozen_one_does_not_hold_up_the_end(self, world):
         with System(world.name, {"a": teller()}).launch():
             os.kill(self.zygote(world), signal.SIGSTOP)

@@ -1,6 +1,7 @@
 """Spares: a dead component's successor is a process that was parked before."""
 
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def parked(world):
 def kinds(pid):
     """Give what a component's descriptors lead to, less its own names and what its pulse opens."""
     links = [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()]
-    return sorted(link.rpartition("/")[0] or link for link in links if not link.startswith("/proc/"))
+    return sorted(re.sub(r"/[^/]*$|\d+", "", link) for link in links if not link.startswith("/proc/"))
 
 
 @pytest.fixture

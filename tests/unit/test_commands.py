@@ -2,8 +2,9 @@
 
 import pytest
 
-from dolphin_mp.parent.commands import ARGS, Pending, check, event_of
+from dolphin_mp.parent.commands import ARGS, Pending, PendingScale, check, event_of, scaling_of
 from dolphin_mp.parent.control import BadRequestError, Request
+from dolphin_mp.plan import ComponentPlan, Plan
 from dolphin_mp.supervision.vocabulary import (
     ComponentStatus,
     RestartRequested,
@@ -26,7 +27,8 @@ ROWS = {"ob": row(State.READY), "edge": row(State.READY)}
 
 @pytest.mark.parametrize("command", ARGS)
 def test_each_command_takes_its_own_args_and_no_others(command):
-    values = {"component": "ob", "wait": False, "dry_run": True, "config": "/x"}
+    values = {"component": "ob", "wait": False, "pool": "mc", "instances": 2}
+    values |= {"config": "/etc/x.toml", "dry_run": True}
     check(request(command, **{key: values[key] for key in ARGS[command]}))
     with pytest.raises(BadRequestError, match=f"{command} takes .*, not 'force'") as caught:
         check(request(command, force=True))
@@ -37,7 +39,7 @@ def test_an_unknown_command_is_told_the_nearest():
     with pytest.raises(BadRequestError, match=r"no command 'shutdwon'; did you mean 'shutdown'\?") as caught:
         check(request("shutdwon"))
     assert caught.value.code == "bad_command"
-    with pytest.raises(BadRequestError, match="there are ping, reload, restart, shutdown, start, st"):
+    with pytest.raises(BadRequestError, match="there are ping, reload, restart, "):
         check(request("zzz"))
 
 
@@ -71,7 +73,7 @@ def test_an_unknown_component_is_told_the_nearest():
 
 class TestPending:
     def outcome(self, command, row, before=1):
-        return Pending(request(command, component="ob"), "ob", before).outcome(row)
+        return Pending(request(command, component="ob"), "ob", before).outcome({"ob": row})
 
     @pytest.mark.parametrize("state", [State.STOPPED, State.DONE, State.FAILED])
     def test_a_stop_is_answered_when_it_is_down(self, state):
@@ -109,3 +111,54 @@ class TestPending:
         assert (error.code, str(error)) == ("failed", "ob is backoff: exit 1: no luck")
         assert self.outcome(command, row(State.BACKOFF, 1)) is None
         assert isinstance(self.outcome(command, row(State.FAILED, 1)), BadRequestError)
+
+
+def test_what_a_request_waits_for_may_be_taken_away():
+    error = Pending(request("restart", component="ob"), "ob", 1).outcome({})
+    assert (error.code, str(error)) == ("no_such_component", "ob is no longer part of the system")
+
+
+def test_a_pools_name_is_answered_with_its_instances():
+    rows = {"mc@0": row(State.READY), "mc@1": row(State.READY)}
+    with pytest.raises(BadRequestError, match="'mc' is a pool: name one of mc@0, mc@1") as caught:
+        event_of(request("stop", component="mc"), rows)
+    assert caught.value.code == "no_such_component"
+
+
+PLAN = Plan("s", tuple(ComponentPlan(f"mc@{n}", "m:C", f"mc@{n}", b"", pool="mc") for n in range(2)))
+
+
+class TestScale:
+    def ask(self, **args):
+        return scaling_of(request("scale", **args), PLAN)
+
+    def test_it_is_another_plan(self):
+        plan, pending = self.ask(pool="mc", instances=3)
+        assert [component.name for component in plan.components] == ["mc@0", "mc@1", "mc@2"]
+        assert (pending.names, pending.added) == (("mc@0", "mc@1", "mc@2"), {"mc@2"})
+
+    @pytest.mark.parametrize(
+        ("args", "code", "why"),
+        [
+            ({"pool": "mc"}, "bad_request", "scale needs"),
+            ({"pool": "mc", "instances": "3"}, "bad_request", "scale needs"),
+            ({"pool": "mc", "instances": True}, "bad_request", "scale needs"),
+            ({"pool": "mc", "instances": 0}, "bad_request", "1 to 1024"),
+            ({"pool": "md", "instances": 1}, "no_such_component", "no pool 'md'; pools: mc"),
+        ],
+    )
+    def test_what_makes_no_sense_is_refused(self, args, code, why):
+        with pytest.raises(BadRequestError, match=why) as caught:
+            self.ask(**args)
+        assert caught.value.code == code
+
+    def test_it_is_answered_when_all_are_there_and_no_others(self):
+        added = PendingScale(request("scale"), "mc", ("mc@0", "mc@1"), frozenset({"mc@1"}))
+        old, new = row(State.STOPPED), row(State.READY)
+        assert added.outcome({"mc@0": old}) is None
+        assert added.outcome({"mc@0": old, "mc@1": row(State.STARTING)}) is None
+        assert added.outcome({"mc@0": old, "mc@1": new, "mc@2": new, "other": new}) is None
+        answer = added.outcome({"mc@0": old, "mc@1": new, "other": new})
+        assert [one["state"] for one in answer["instances"]] == ["stopped", "ready"]
+        error = added.outcome({"mc@0": old, "mc@1": row(State.BACKOFF, 2, "exit 1")})
+        assert (error.code, str(error)) == ("failed", "mc@1 is backoff: exit 1")

@@ -32,7 +32,7 @@ def test_who_waits_for_a_component_that_a_reload_removes_is_told_so():
     control = Control(
         Request(b"", 1, "stop", {"component": "ob"}), Request(b"", 2, "restart", {"component": "edge"})
     )
-    desk = Desk(control, None, lambda: rows, lambda _: None, lambda: None, None)
+    desk = Desk(control, None, lambda: rows, lambda _: None, lambda: None, None, None, None)
     desk.serve()
     del rows["ob"]
     desk.answer()
@@ -47,7 +47,9 @@ def test_a_reload_is_begun_as_it_was_asked_for():
     control = Control(
         Request(b"", 1, "reload", {"dry_run": True}), Request(b"", 2, "reload", {"config": "/a/b.toml"})
     )
-    desk = Desk(control, None, dict, None, None, lambda request, **how: asked.append((request.id, how)))
+    desk = Desk(
+        control, None, dict, None, None, lambda request, **how: asked.append((request.id, how)), None, None
+    )
     desk.serve()
     assert asked == [(1, {"dry_run": True, "config": None}), (2, {"dry_run": False, "config": "/a/b.toml"})]
 
@@ -58,5 +60,5 @@ def test_a_reload_with_senseless_args_is_refused():
         Request(b"", 2, "reload", {"config": 7}),
         Request(b"", 3, "reload", {"component": "ob"}),
     )
-    Desk(control, None, dict, None, None, None).serve()
+    Desk(control, None, dict, None, None, None, None, None).serve()
     assert control.said == [(1, "bad_request"), (2, "bad_request"), (3, "bad_request")]

@@ -115,3 +115,31 @@ def test_a_line_without_end_does_not_grow_for_ever(listener, path):
 )
 def test_what_is_no_word(text):
     assert parse_word(text) is None
+
+
+def test_what_has_no_end_spoils_no_word_behind_it(listener, path):
+    put(path, b"half a wo")
+    Notifier(path).say("ob", 1, "ready")
+    assert listener.words() == [Word("ob", 1, "ready", "")]
+
+
+def test_words_may_be_lost_where_there_was_garbage_or_no_room(listener, path):
+    notifier = Notifier(path)
+    for number in range(100):
+        notifier.say("ob", number, "ready")
+    listener.words()
+    assert not listener.take_doubt()
+    put(path, b"rubbish\n")
+    listener.words()
+    assert listener.take_doubt()
+    assert not listener.take_doubt()
+    for number in range(100_000):
+        notifier.say("ob", number, "ready")
+    listener.words()
+    assert listener.take_doubt()
+
+
+def put(path, text):
+    fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+    os.write(fd, text)
+    os.close(fd)

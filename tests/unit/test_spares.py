@@ -52,7 +52,7 @@ def poller():
 
 @pytest.fixture
 def spares(spawner, poller):
-    spares = Spares(spawner, poller, lambda: None, wanted=2)
+    spares = Spares(spawner, poller, lambda _is_there: None, wanted=2)
     yield spares
     spares.close()
 

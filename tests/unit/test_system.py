@@ -176,6 +176,16 @@ def test_a_run_that_gives_no_component_is_a_fault(project, run, expected):
         project(f'[components.q]\nrun = "{run}"').plan()
 
 
+@pytest.mark.parametrize("line", ["inputs = ('a',)", "def outputs(self): pass", "stopping = False"])
+def test_a_class_that_takes_a_name_of_components_is_a_fault(project, tmp_path, line, faults_of):
+    (tmp_path / "taken.py").write_text(
+        f"from dolphin_mp import Component\nclass T(Component):\n    every = '1s'\n    {line}\n"
+        "    def step(self): pass\n"
+    )
+    (fault,) = faults_of(project('[components.t]\nrun = "taken:T"').plan)
+    assert "is a name that Component uses itself" in fault
+
+
 @pytest.mark.parametrize(
     ("source", "expected"),
     [

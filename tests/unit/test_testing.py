@@ -141,3 +141,49 @@ def test_nothing_is_left_behind_even_by_a_setup_that_fails():
     with pytest.raises(ValueError, match="no luck"), stepping(Fails):
         pass
     assert [name for name in segments() if ".fails." in name] == before
+
+
+class Worker(Component):
+    job = Input("jobs.job", dtype="i8", share=True)
+    part = Output(np.dtype([("job", "i8"), ("again", "?")]))
+
+    def step(self):
+        record = self.job.dealt
+        self.part.publish(job=record.value.item(), again=record.redealt)
+
+
+class Sum(Component):
+    parts = Input("mc@*.part", dtype="f8")
+    total = Output("f8")
+
+    def step(self):
+        self.total.publish(sum(float(record.value) for record in self.parts.latest().values()))
+
+
+def test_a_step_has_one_dealt_record():
+    with stepping(Worker, name="mc@3") as worker:
+        assert worker.component.key == "3"
+        worker.give("job", 7)
+        worker.give("job", 8)
+        assert [worker.step(), worker.step(), worker.step()] == [True, True, False]
+        assert [record.value["job"] for record in worker.records("part")] == [7, 8]
+    assert not [name for name in segments() if "mc@3" in name]
+
+
+def test_a_record_that_another_instance_died_over_is_marked():
+    with stepping(Worker) as worker:
+        worker.give("job", 7)
+        worker.redeal("job")
+        worker.step()
+        assert worker.latest("part").value["again"]
+
+
+def test_a_whole_pool_is_given_by_instance():
+    with stepping(Sum, instances=3) as it:
+        it.give(("parts", "mc@0"), 1.0)
+        it.give(("parts", "mc@2"), 2.5)
+        it.step()
+        assert list(it.component.parts) == ["mc@0", "mc@1", "mc@2"]
+        assert it.latest("total").value == 3.5
+        with pytest.raises(TypeError, match="'parts', 'mc@1'"):
+            it.give("parts", 1.0)

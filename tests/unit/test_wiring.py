@@ -119,7 +119,6 @@ def test_the_configurations_triggers_replace_all_of_the_classes():
         ),
         ({"schedule": "0 8 * * *", "every": "1s"}, "a.schedule: every and schedule say when it steps, both"),
         ({"quote": Input("quotes.quote", stale_after=3)}, "a.quote: stale_after: 3 has no unit"),
-        ({"quote": Input("quotes.quote", share=True)}, "a.quote: share=True .* no pools yet"),
     ],
 )
 def test_triggers_and_ages_that_do_not_fit_are_faults(attributes, expected):
