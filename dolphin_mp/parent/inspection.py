@@ -13,7 +13,7 @@ from dolphin_mp.faults import ConfigurationError
 from dolphin_mp.parent.errors import LaunchError
 from dolphin_mp.parent.subreaper import end_group
 from dolphin_mp.plan import Plan, plan_from_json
-from dolphin_mp.process.kin import end_kin, mark_of
+from dolphin_mp.process.kin import end_kin, kill_kin, mark_of
 from dolphin_mp.supervision.policy import exit_text
 
 if TYPE_CHECKING:
