@@ -386,7 +386,8 @@ class Orchestrator:
             self._logs.say("error", str(error))
         self._plan = plan
         self._parts = {component.name: component for component in plan.components}
-        self._rows = {name: self._board.add(name) for name in self._parts}
+        self._rows.clear()  # in place: who hears the components' words looks into it too
+        self._rows.update({name: self._board.add(name) for name in self._parts})
         self._coroner.take_plan(plan)
         self._logs.hold([component.process for component in plan.components], tuple(self._parts))
 

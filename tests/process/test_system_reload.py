@@ -96,7 +96,7 @@ def test_components_come_and_go(home):
     world.toml(PLAIN.replace("components.other", "components.new"))
     result = client.reload()
     assert (result["added"], result["removed"]) == (["new"], ["other"])
-    assert [row["state"] for row in result["components"]] == ["ready"]
+    assert [(row["state"], row["reason"]) for row in result["components"]] == [("ready", "")]
     after = pids(client)
     assert set(after) == {"source", "sum", "new"}
     assert (after["source"], after["sum"]) == (before["source"], before["sum"])
