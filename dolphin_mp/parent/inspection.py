@@ -13,7 +13,7 @@ from dolphin_mp.faults import ConfigurationError
 from dolphin_mp.parent.errors import LaunchError
 from dolphin_mp.parent.subreaper import end_group
 from dolphin_mp.plan import Plan, plan_from_json
-from dolphin_mp.process.kin import end_kin, mark_of
+from dolphin_mp.process.kin import end_kin, kill_kin, mark_of
 from dolphin_mp.supervision.policy import exit_text
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Inspection:
         self._done = done
         self._line, self._memory = spawner.fork_inspector(_question(config, surroundings))
         self._line.socket.setblocking(False)
-        self._pid = 0
+        self._pid = self._mark = 0
         self._is_over = False
         self.deadline = time.monotonic() + LIMIT_S
         poller.add(self._line.fileno(), self._spoke)
@@ -117,6 +117,8 @@ class Inspection:
             if self._pid:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(self._pid, signal.SIGKILL)
+                for pidfd in kill_kin({self._mark}):  # reaped with the strangers
+                    os.close(pidfd)
 
     def _spoke(self) -> None:
         """Hear its first word, which is its pid, or its last."""
@@ -128,7 +130,7 @@ class Inspection:
         if pid is None:
             self._end(_died(_UNBORN))
         else:
-            self._pid = pid
+            self._pid, self._mark = pid, mark_of(pid)
             self._children.guests[pid] = self._left
 
     def _last_word(self) -> bytes | None:

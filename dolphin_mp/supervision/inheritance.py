@@ -142,6 +142,7 @@ _POLICY = frozenset(
         "on_failed",
         "ready_within_s",
         "stop_within_s",
+        "code",  # an operator's reload or restart brings in a new file
     }
 )
 
