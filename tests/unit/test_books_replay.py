@@ -161,7 +161,8 @@ def test_each_bad_message_is_counted_once_and_changes_nothing(
 ) -> None:
     good, bad = play(capture())[-1][1], play(capture([*SOCKET, line]))[-1][1]
     assert bad["n_bad"].tolist() == [int(number == row) for number in range(4)]
-    good["n_bad"] = bad["n_bad"]
+    for name in ("n_bad", "n_unreadable", "n_bad_values", "n_unknown"):
+        good[name] = bad[name]
     assert good.tobytes() == bad.tobytes()
 
 

@@ -44,10 +44,11 @@ class Host:
         """Nobody listens."""
 
 
-def started(options: OrderBook.Options, output: Recorder, host: Host | None = None) -> OrderBook:
-    book = create_component(
-        OrderBook, name="ob", options=options, channels={"book": output}, host=host or Host()
-    )
+def started(
+    options: OrderBook.Options, output: Recorder, host: Host | None = None, updates: Recorder | None = None
+) -> OrderBook:
+    channels = {"book": output, "updates": updates or Recorder()}
+    book = create_component(OrderBook, name="ob", options=options, channels=channels, host=host or Host())
     book.setup()
     return book
 
@@ -113,7 +114,8 @@ def test_the_simulator_publishes_one_record_a_step() -> None:
 
 def test_its_clock_advances_by_what_the_host_calls_its_interval() -> None:
     output = Recorder()
-    book = create_component(OrderBook, name="ob", options=Options(), channels={"book": output})
+    channels = {"book": output, "updates": Recorder()}
+    book = create_component(OrderBook, name="ob", options=Options(), channels=channels)
     vars(book)["every_s"] = 0.25
     book.setup()
     for _ in range(3):
@@ -203,7 +205,7 @@ def test_a_step_ends_when_it_is_asked_to_stop(capture: Path) -> None:
         ),
         ({"feed": "replay", "path": "/proc/self/fdinfo"}, r"has no file BINANCE_FUTURES\.ws"),
         ({"feed": "live"}, "option feed is 'live': it must be one of sim, replay"),
-        ({"venue": "mtgox"}, "option venue is 'mtgox': it must be one of binance-futures"),
+        ({"venue": "mtgox"}, "option venue is 'mtgox': it must be one of binance-futures, binance-delivery"),
         ({"path": "x"}, 'option path is for feed = "replay"'),
         ({"speed": -1.0}, "option speed is -1.0"),
         ({"speed": float("nan")}, "option speed is nan"),

@@ -2,23 +2,89 @@
 
 from __future__ import annotations
 
-from math import nan
-from typing import TYPE_CHECKING
+from itertools import islice
+from math import fsum, log, nan
+from operator import mul
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from dolphin_mp.workers.books.book import Book, Top
+    from dolphin_mp.workers.books.side import Side
 
-    from dolphin_mp.workers.books.book import Top
+NEAR_BP, FAR_BP = 10.0, 50.0
+"""Distances from the mid price within which depth is summed, in basis points."""
+LEVELS = 20
+"""Levels of the widest imbalance, and of the slope."""
+_EDGE = 1e-12
+"""Relative. A price that lies just at a distance is within it; no two prices of a venue are this close."""
 
 
-def mid_price(top: Top) -> float:
-    """Give (bid + ask) / 2."""
-    return (top.bid + top.ask) / 2
+class Numbers(NamedTuple):
+    """What the levels of a book come to, whenever they were reached."""
+
+    mid: float
+    spread_bps: float
+    microprice: float
+    imb1: float
+    imb5: float
+    imb20: float
+    depth_bid_10bp: float
+    depth_ask_10bp: float
+    depth_bid_50bp: float
+    depth_ask_50bp: float
+    slope: float
 
 
-def spread_bps(top: Top) -> float:
-    """Give the spread in basis points of the mid price."""
-    return 1e4 * (top.ask - top.bid) / mid_price(top)
+UNKNOWN = Numbers(*(nan for _ in Numbers._fields))
+
+
+class _Reading(NamedTuple):
+    """Of one side: sizes in the best 1, 5 and 20 levels, depth near and far, slope."""
+
+    best1: float
+    best5: float
+    best20: float
+    near: float
+    far: float
+    slope: float
+
+
+def numbers_of(book: Book, top: Top) -> Numbers:
+    """Give all numbers of a book in sync; unknown if a side is empty."""
+    if top.bid != top.bid or top.ask != top.ask:
+        return UNKNOWN
+    mid = (top.bid + top.ask) / 2
+    bid_side, ask_side = book.sides()
+    near, far = mid * (NEAR_BP / 1e4), mid * (FAR_BP / 1e4)
+    edge = mid * _EDGE
+    bids = _read(bid_side, mid, mid - far - edge, mid - near - edge)
+    asks = _read(ask_side, mid, mid + far + edge, mid + near + edge)
+    return Numbers(
+        mid,
+        1e4 * (top.ask - top.bid) / mid,
+        microprice(top),
+        (bids.best1 - asks.best1) / (bids.best1 + asks.best1),
+        (bids.best5 - asks.best5) / (bids.best5 + asks.best5),
+        (bids.best20 - asks.best20) / (bids.best20 + asks.best20),
+        bids.near,
+        asks.near,
+        bids.far,
+        asks.far,
+        (bids.slope + asks.slope) / 2,
+    )
+
+
+def _read(side: Side, mid: float, reach: float, inner: float) -> _Reading:
+    prices, near, far = side.near.within(reach, inner, LEVELS)
+    levels = side.levels
+    sizes = [levels[price] for price in prices]
+    best1, best5, best20 = sizes[0], sum(sizes[:5]), sum(sizes[:LEVELS])
+    worth = map(mul, prices, sizes)
+    depth = sum(islice(worth, near), 0.0)
+    last = prices[min(len(prices), LEVELS) - 1]
+    distance = abs(last - prices[0]) / mid * 1e4
+    slope = log(best20 / best1) / distance if distance else nan
+    return _Reading(best1, best5, best20, depth, depth + sum(islice(worth, far - near)), slope)
 
 
 def microprice(top: Top) -> float:
@@ -30,12 +96,9 @@ def microprice(top: Top) -> float:
     return (top.ask_size * top.bid + top.bid_size * top.ask) / (top.bid_size + top.ask_size)
 
 
-def imbalance(bid_sizes: Sequence[float], ask_sizes: Sequence[float]) -> float:
-    """Give (bids - asks) / (bids + asks) over the sizes given, in [-1, 1]; NaN if a side is empty."""
-    if not bid_sizes or not ask_sizes:
-        return nan
-    bids, asks = sum(bid_sizes), sum(ask_sizes)
-    return (bids - asks) / (bids + asks)
+def balance(plus: float, minus: float) -> float:
+    """Give (plus - minus) / (plus + minus), in [-1, 1]; NaN if there is nothing of either."""
+    return (plus - minus) / (plus + minus) if plus or minus else nan
 
 
 def order_flow(before: Top, after: Top) -> float:
@@ -46,17 +109,28 @@ def order_flow(before: Top, after: Top) -> float:
     Source: Cont, Kukanov and Stoikov, The price impact of order book events, Journal of Financial
     Econometrics 12 (2014), equation (2).
     """
-    flow = 0.0
-    if after.bid >= before.bid:
-        flow += after.bid_size
-    if after.bid <= before.bid:
-        flow -= before.bid_size
-    if after.ask <= before.ask:
-        flow -= after.ask_size
-    if after.ask >= before.ask:
-        flow += before.ask_size
-    return flow if flow == flow and _two_sided(before) and _two_sided(after) else 0.0
+    if not is_two_sided(before) or not is_two_sided(after):
+        return 0.0
+    return fsum(
+        (
+            after.bid_size if after.bid >= before.bid else 0.0,
+            -before.bid_size if after.bid <= before.bid else 0.0,
+            -after.ask_size if after.ask <= before.ask else 0.0,
+            before.ask_size if after.ask >= before.ask else 0.0,
+        )
+    )
 
 
-def _two_sided(top: Top) -> bool:
+def is_two_sided(top: Top) -> bool:
+    """Tell whether both sides have a level."""
     return top.bid == top.bid and top.ask == top.ask
+
+
+def quality(depth: float, usual_depth: float, spread: float, usual_spread: float) -> float:
+    """Give how good it is to trade now, from 0 to 1: 1 with at least the usual depth and at most the spread.
+
+    min(1, depth / usual) * min(1, usual spread / spread) (chosen).
+    """
+    deep = min(1.0, depth / usual_depth) if usual_depth > 0 else float(depth > 0)
+    narrow = min(1.0, usual_spread / spread) if spread > 0 else 1.0
+    return deep * narrow
