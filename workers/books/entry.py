@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from dolphin_mp.workers.books.book import Book, Top
 from dolphin_mp.workers.books.events import Delta, Fault, Snapshot, Trade
 from dolphin_mp.workers.books.features import is_two_sided, numbers_of, order_flow
-from dolphin_mp.workers.books.record import UNKNOWN, Status, status_of
+from dolphin_mp.workers.books.record import UNKNOWN, status_of
 from dolphin_mp.workers.books.stoikov import MicroPrice
-from dolphin_mp.workers.books.windows import Total, Windows
+from dolphin_mp.workers.books.windows import NEVER, Total, Windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from dolphin_mp.workers.books.rules import Rules
 
 _NO_TOP = Top(nan, nan, nan, nan)
-_NEVER = 1 << 63
 
 
 class Entry:
@@ -29,20 +28,23 @@ class Entry:
         symbol: as the venue writes it.
         row: its place in the record.
         rules: the venue's.
-        changed: hears of each change of the top, as a row of `record.UPDATE`.
+        tell: hears of each change of the top, as a row of `record.UPDATE`.
+
+    Attributes:
+        changed: whether something happened since the row was given.
+        due_ns: when the row changes though nothing happens.
     """
 
     __slots__ = (
-        "_changed",
-        "_due_ns",
-        "_fresh",
         "_label",
         "_micro",
         "_numbers",
         "_ofi",
-        "_status",
+        "_told",
         "_windows",
         "book",
+        "changed",
+        "due_ns",
         "event_ns",
         "recv_ns",
         "row",
@@ -51,7 +53,7 @@ class Entry:
     )
 
     def __init__(
-        self, symbol: str, row: int, rules: Rules, changed: Callable[[tuple[Any, ...]], None] | None
+        self, symbol: str, row: int, rules: Rules, tell: Callable[[tuple[Any, ...]], None] | None
     ) -> None:
         self.symbol, self.row = symbol, row
         self.book = Book(rules)
@@ -61,14 +63,13 @@ class Entry:
         self._label = symbol.encode()
         self._windows, self._micro = Windows(), MicroPrice()
         self._numbers: Numbers | None = None  # of the book as it is; None: to be computed
-        self._status = Status.INIT
-        self._fresh = False  # whether the row says what is known
-        self._due_ns = _NEVER  # when it no longer will, though nothing happens
-        self._changed = changed
+        self._told = tell
+        self.changed = True
+        self.due_ns = NEVER
 
     def apply(self, delta: Delta, recv_ns: int) -> bool:
         """Apply a message; False if it changed no level."""
-        self._fresh = False
+        self.changed = True
         synced = self.book.synced
         if self.book.apply(delta):
             self._follow(delta, recv_ns)
@@ -79,7 +80,7 @@ class Entry:
 
     def load(self, snapshot: Snapshot, recv_ns: int) -> bool:
         """Take up a snapshot, and what was held for it; False if it is no help."""
-        self._fresh = False
+        self.changed = True
         synced = self.book.synced
         done = self.book.load(snapshot, lambda event: self._follow(event, recv_ns))
         if (synced or done) and not self.book.synced:
@@ -88,12 +89,12 @@ class Entry:
 
     def trade(self, trade: Trade, recv_ns: int) -> None:
         """Note a trade."""
-        self._fresh = False
+        self.changed = True
         self._windows.trade(recv_ns, trade.size, bought=trade.bought)
 
     def refuse(self, fault: Fault, *, of_book: bool) -> None:
         """Count a message that could not be read."""
-        self._fresh = False
+        self.changed = True
         synced = self.book.synced
         if of_book:
             self.book.refuse(fault)
@@ -105,18 +106,14 @@ class Entry:
     def lose(self, why: str) -> None:
         """Take the book for lost."""
         if self.book.synced:
-            self._fresh = False
+            self.changed = True
             self.book.lose(why)
             self._lost()
 
-    def values(self, now_ns: int, silent_ns: int) -> tuple[Any, ...] | None:
-        """Give the row in the order of `BOOK`'s fields as of then; None if it is what it was."""
+    def values(self, now_ns: int, silent_ns: int) -> tuple[Any, ...]:
+        """Give the row in the order of `BOOK`'s fields as of then."""
         book = self.book
-        status = status_of(book, silent_ns)
-        if self._fresh and status is self._status and now_ns < self._due_ns:
-            return None
-        self._fresh, self._status = True, status
-        faults = book.faults
+        self.changed = False
         return (
             self._label,
             *self.top,
@@ -126,36 +123,27 @@ class Entry:
             book.n_applied,
             book.n_dropped,
             book.n_bad,
-            faults[Fault.UNREADABLE],
-            faults[Fault.VALUE],
-            faults[Fault.UNKNOWN_SYMBOL],
-            faults[Fault.GAP],
-            faults[Fault.CHECKSUM],
-            faults[Fault.CROSSED],
+            *book.faults,
             book.n_crc_ok,
             book.resyncs,
             self.event_ns,
             self.recv_ns,
             now_ns,
             book.synced,
-            status,
+            status_of(book, silent_ns),
         )
-
-    def forget_row(self) -> None:
-        """Have the next row be given whole."""
-        self._fresh = False
 
     def _features(self, now_ns: int) -> tuple[float, ...]:
         book, top, windows = self.book, self.top, self._windows
         if not book.synced or not is_two_sided(top):
             windows.pause()
-            self._due_ns = _NEVER
+            self.due_ns = NEVER
             return UNKNOWN
         numbers = self._numbers
         if numbers is None:
             numbers = self._numbers = numbers_of(book, top)
         moving = windows.read(now_ns, numbers)
-        self._due_ns = windows.due_ns()
+        self.due_ns = windows.due_ns
         return (*numbers, *moving, self._micro.price(now_ns, top, numbers.mid))
 
     def _follow(self, event: Delta | Snapshot, recv_ns: int) -> None:
@@ -183,8 +171,8 @@ class Entry:
         self._tell()
 
     def _tell(self) -> None:
-        if self._changed is not None:
+        if self._told is not None:
             book = self.book
-            self._changed(
+            self._told(
                 (self._label, *self.top, book.n_applied, self._ofi.value, self.recv_ns, int(book.synced))
             )

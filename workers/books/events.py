@@ -6,7 +6,7 @@ seen to it that they *are* numbers; whether the numbers make sense is the book's
 
 from __future__ import annotations
 
-from enum import Enum, auto
+from enum import Enum, IntEnum, auto
 from typing import NamedTuple, TypeAlias
 
 Levels: TypeAlias = list[tuple[float, float]]
@@ -80,18 +80,18 @@ class Joint(Enum):
     LEAVES_A_GAP = auto()
 
 
-class Fault(Enum):
+class Fault(IntEnum):
     """Why a message was refused; each is counted by itself."""
 
-    UNREADABLE = auto()
+    UNREADABLE = 0
     """Undecodable, cut short, or of a shape that the venue doesn't use."""
-    VALUE = auto()
+    VALUE = 1
     """A price or size that can't be one."""
-    UNKNOWN_SYMBOL = auto()
-    GAP = auto()
+    UNKNOWN_SYMBOL = 2
+    GAP = 3
     """The ids or times don't continue those before."""
-    CHECKSUM = auto()
-    CROSSED = auto()
+    CHECKSUM = 4
+    CROSSED = 5
     """The best bid would be above the best ask."""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from math import fsum, log, nan
 from operator import mul
 from typing import TYPE_CHECKING, NamedTuple
@@ -76,15 +75,14 @@ def numbers_of(book: Book, top: Top) -> Numbers:
 
 def _read(side: Side, mid: float, reach: float, inner: float) -> _Reading:
     prices, near, far = side.near.within(reach, inner, LEVELS)
-    levels = side.levels
-    sizes = [levels[price] for price in prices]
-    best1, best5, best20 = sizes[0], sum(sizes[:5]), sum(sizes[:LEVELS])
-    worth = map(mul, prices, sizes)
-    depth = sum(islice(worth, near), 0.0)
-    last = prices[min(len(prices), LEVELS) - 1]
-    distance = abs(last - prices[0]) / mid * 1e4
-    slope = log(best20 / best1) / distance if distance else nan
-    return _Reading(best1, best5, best20, depth, depth + sum(islice(worth, far - near)), slope)
+    sizes = list(map(side.levels.__getitem__, prices))
+    best1, best5 = sizes[0], sum(sizes[:5])
+    best20 = best5 + sum(sizes[5:LEVELS])
+    worth = list(map(mul, prices, sizes))
+    depth = sum(worth[:near])
+    distance = abs(prices[:LEVELS][-1] - prices[0])
+    slope = log(best20 / best1) * mid / (distance * 1e4) if distance else nan
+    return _Reading(best1, best5, best20, depth, depth + sum(worth[near:far]), slope)
 
 
 def microprice(top: Top) -> float:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dolphin_mp.workers.books.entry import Entry
 from dolphin_mp.workers.books.events import BadMessageError, Delta, Event, Fault, Opened, Trade
-from dolphin_mp.workers.books.record import SYMBOL_BYTES, empty_rows
+from dolphin_mp.workers.books.record import DEAD_AFTER_NS, STALE_AFTER_NS, SYMBOL_BYTES, empty_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -53,6 +53,8 @@ class Market:
         self._rules = rules
         self._report = report
         self._channels: dict[int, Opened] = {}
+        self._silence = 0
+        self._filled: np.ndarray[Any, Any] | None = None
         self.heard_ns = 0
         self.n_ignored = 0
 
@@ -115,10 +117,12 @@ class Market:
     def fill(self, rows: np.ndarray[Any, Any], now_ns: int) -> None:
         """Bring the rows up to date as of then."""
         silent_ns = now_ns - self.heard_ns
+        silence = (silent_ns > STALE_AFTER_NS) + (silent_ns > DEAD_AFTER_NS)
+        anew = silence != self._silence or rows is not self._filled
+        self._silence, self._filled = silence, rows
         for entry in self._entries.values():
-            values = entry.values(now_ns, silent_ns)
-            if values is not None:
-                rows[entry.row] = values
+            if entry.changed or now_ns >= entry.due_ns or anew:
+                rows[entry.row] = entry.values(now_ns, silent_ns)
         rows["at_ns"][: len(self._entries)] = now_ns
 
     def rows(self, count: int) -> np.ndarray[Any, Any]:
@@ -132,10 +136,7 @@ class Market:
                 f"{len(self._entries)} symbols don't fit {count} rows: name fewer in the option symbols, "
                 "or raise the option max_symbols"
             )
-        rows = empty_rows(count)
-        for entry in self._entries.values():
-            entry.forget_row()
-        return rows
+        return empty_rows(count)
 
     def _lose_all(self, why: str) -> None:
         entries = list(self._entries.values())

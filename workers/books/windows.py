@@ -15,7 +15,7 @@ SHORT_NS, LONG_NS = 1_000_000_000, 10_000_000_000
 HOUR_NS = 3_600_000_000_000
 PRESSURE = 5.0
 """Flow of so many times the usual size at the top in 10 s is strong pressure: tanh(1) = 0.76 (chosen)."""
-_NEVER = 1 << 63
+NEVER = 1 << 63
 
 
 class Total:
@@ -44,82 +44,6 @@ class Total:
         return self.rounded + self.error
 
 
-class Window:
-    """The sum of what was added less than a span ago.
-
-    It is kept as a running total and what the total was before each addition: an empty window's sum is
-    exactly 0.
-    """
-
-    __slots__ = ("_items", "_span_ns", "_total")
-
-    def __init__(self, span_ns: int) -> None:
-        self._span_ns = span_ns
-        self._items: deque[tuple[int, float, float]] = deque()
-        self._total = Total()
-
-    def add(self, now_ns: int, value: float) -> None:
-        """Add a value at a time, none before the last one's."""
-        total = self._total
-        self._items.append((now_ns, total.rounded, total.error))
-        total.add(value)
-
-    def sum(self, now_ns: int) -> float:
-        """Give the sum over (now - span, now]."""
-        items, limit = self._items, now_ns - self._span_ns
-        while items and items[0][0] <= limit:
-            items.popleft()
-        if not items:
-            return 0.0
-        _, rounded, error = items[0]
-        return (self._total.rounded - rounded) + (self._total.error - error)
-
-    def mean(self, now_ns: int) -> float:
-        """Give the mean of what was added; NaN if that is nothing."""
-        total = self.sum(now_ns)
-        return total / len(self._items) if self._items else nan
-
-    @property
-    def due_ns(self) -> int:
-        """When the sum changes by time alone."""
-        return self._items[0][0] + self._span_ns if self._items else _NEVER
-
-    def clear(self) -> None:
-        """Forget all."""
-        self._items.clear()
-        self._total = Total()
-
-
-class Usual:
-    """The mean of a value over time, in which the past counts less and less: exp(-age / span).
-
-    A value holds until the next one. After `pause` nothing holds until then.
-    """
-
-    __slots__ = ("_since_ns", "_span_ns", "_sum", "_value", "_weight")
-
-    def __init__(self, span_ns: int) -> None:
-        self._span_ns = span_ns
-        self._sum = self._weight = 0.0
-        self._value = nan
-        self._since_ns = 0
-
-    def follow(self, now_ns: int, value: float) -> float:
-        """Take up a value that holds from now on; gives the mean until now, the first value at first."""
-        kept = exp(min(0, self._since_ns - now_ns) / self._span_ns)
-        self._sum *= kept
-        self._weight *= kept
-        if self._value == self._value:
-            self._sum += self._value * (1.0 - kept)
-            self._weight += 1.0 - kept
-        self._since_ns, self._value = now_ns, value
-        return self._sum / self._weight if self._weight else value
-
-    def pause(self) -> None:
-        """Say that the value is unknown."""
-        self._value = nan
-
-
 class Moving(NamedTuple):
     """What changes with time alone, too."""
 
@@ -133,54 +57,137 @@ class Moving(NamedTuple):
 UNKNOWN = Moving(*(nan for _ in Moving._fields))
 
 
-class Windows:
-    """One symbol's windows."""
+class Usual:
+    """The means of depth and spread over time, in which the past counts less and less: exp(-age / hour).
 
-    __slots__ = ("_bought", "_depth", "_flow_long", "_flow_short", "_size", "_sold", "_spread")
+    Values hold until the next ones. After `pause` nothing holds until then.
+    """
+
+    __slots__ = ("_depth", "_depth_sum", "_since_ns", "_spread", "_spread_sum", "_weight")
 
     def __init__(self) -> None:
-        self._flow_short, self._flow_long = Window(SHORT_NS), Window(LONG_NS)
-        self._size = Window(LONG_NS)
-        self._bought, self._sold = Window(LONG_NS), Window(LONG_NS)
-        self._depth, self._spread = Usual(HOUR_NS), Usual(HOUR_NS)
+        self._depth_sum = self._spread_sum = self._weight = 0.0
+        self._depth = self._spread = nan
+        self._since_ns = 0
+
+    def follow(self, now_ns: int, depth: float, spread: float) -> tuple[float, float]:
+        """Take up values that hold from now on; gives the means until now, the first values at first."""
+        age_ns = now_ns - self._since_ns
+        if age_ns > 0:
+            kept = exp(-age_ns / HOUR_NS)
+            gone = 1.0 - kept if self._depth == self._depth else 0.0
+            self._depth_sum *= kept
+            self._spread_sum *= kept
+            self._weight = self._weight * kept + gone
+            if gone:
+                self._depth_sum += self._depth * gone
+                self._spread_sum += self._spread * gone
+            self._since_ns = now_ns
+        self._depth, self._spread = depth, spread
+        weight = self._weight
+        return (self._depth_sum / weight, self._spread_sum / weight) if weight else (depth, spread)
+
+    def pause(self) -> None:
+        """Say that the values are unknown."""
+        self._depth = self._spread = nan
+
+
+class Windows:
+    """One symbol's flow and trades of the last 1 s and 10 s, and what is usual.
+
+    Running totals are kept, and what they were before each thing that happened: a window's sum is the
+    difference between now and its first thing, and exactly 0 where it has none.
+
+    Attributes:
+        due_ns: when what was read last changes by time alone.
+    """
+
+    __slots__ = ("_bought", "_flow", "_flows", "_recent", "_sizes", "_sold", "_trades", "_usual", "due_ns")
+
+    def __init__(self) -> None:
+        self._flows: deque[tuple[int, float, float, float]] = deque()
+        self._recent: deque[tuple[int, float, float]] = deque()
+        self._trades: deque[tuple[int, float, float]] = deque()
+        self._flow = Total()
+        self._sizes = self._bought = self._sold = 0.0
+        self._usual = Usual()
+        self.due_ns = NEVER
 
     def flow(self, now_ns: int, flow: float, top_size: float) -> None:
         """Note one change of the top: its order flow, and the mean size there after it."""
-        self._flow_short.add(now_ns, flow)
-        self._flow_long.add(now_ns, flow)
-        self._size.add(now_ns, top_size)
+        total = self._flow
+        rounded, error = total.rounded, total.error
+        self._flows.append((now_ns, rounded, error, self._sizes))
+        self._recent.append((now_ns, rounded, error))
+        self._sizes += top_size
+        total.add(flow)
 
     def trade(self, now_ns: int, size: float, *, bought: bool) -> None:
         """Note a trade."""
-        (self._bought if bought else self._sold).add(now_ns, size)
+        self._trades.append((now_ns, self._bought, self._sold))
+        if bought:
+            self._bought += size
+        else:
+            self._sold += size
 
     def restart(self) -> None:
         """Begin anew after an outage: its flow is unknown. Trades go on."""
-        for window in (self._flow_short, self._flow_long, self._size):
-            window.clear()
+        self._flows.clear()
+        self._recent.clear()
+        self._flow, self._sizes = Total(), 0.0
         self.pause()
 
     def pause(self) -> None:
         """Say that depth and spread are unknown for now."""
-        self._depth.pause()
-        self._spread.pause()
-
-    def due_ns(self) -> int:
-        """When something changes by time alone."""
-        windows = (self._flow_short, self._flow_long, self._bought, self._sold)
-        return min(window.due_ns for window in windows)
+        self._usual.pause()
+        self.due_ns = NEVER
 
     def read(self, now_ns: int, numbers: Numbers) -> Moving:
         """Give all as of now; for a book in sync whose sides are not empty."""
-        flow = self._flow_long.sum(now_ns)
-        usual = self._size.mean(now_ns)
+        flow, usual_size = self._long(now_ns)
         depth = numbers.depth_bid_10bp + numbers.depth_ask_10bp
-        usual_depth = self._depth.follow(now_ns, depth)
-        usual_spread = self._spread.follow(now_ns, numbers.spread_bps)
-        return Moving(
-            self._flow_short.sum(now_ns),
+        usual_depth, usual_spread = self._usual.follow(now_ns, depth, numbers.spread_bps)
+        moving = Moving(
+            self._short(now_ns),
             flow,
             quality(depth, usual_depth, numbers.spread_bps, usual_spread),
-            tanh(flow / (PRESSURE * usual)) if flow else 0.0,
-            balance(self._bought.sum(now_ns), self._sold.sum(now_ns)),
+            tanh(flow / (PRESSURE * usual_size)) if flow else 0.0,
+            self._balance(now_ns),
         )
+        self.due_ns = min(
+            self._flows[0][0] + LONG_NS if self._flows else NEVER,
+            self._recent[0][0] + SHORT_NS if self._recent else NEVER,
+            self._trades[0][0] + LONG_NS if self._trades else NEVER,
+        )
+        return moving
+
+    def _long(self, now_ns: int) -> tuple[float, float]:
+        """Give the flow of the last 10 s, and the mean size at the top."""
+        flows, limit = self._flows, now_ns - LONG_NS
+        while flows and flows[0][0] <= limit:
+            flows.popleft()
+        if not flows:
+            return 0.0, nan
+        _, rounded, error, sizes = flows[0]
+        total = self._flow
+        return (total.rounded - rounded) + (total.error - error), (self._sizes - sizes) / len(flows)
+
+    def _short(self, now_ns: int) -> float:
+        recent, limit = self._recent, now_ns - SHORT_NS
+        while recent and recent[0][0] <= limit:
+            recent.popleft()
+        if not recent:
+            return 0.0
+        _, rounded, error = recent[0]
+        return (self._flow.rounded - rounded) + (self._flow.error - error)
+
+    def _balance(self, now_ns: int) -> float:
+        """Give the balance of trades in the last 10 s."""
+        trades, limit = self._trades, now_ns - LONG_NS
+        while trades and trades[0][0] <= limit:
+            trades.popleft()
+        if not trades:
+            self._bought = self._sold = 0.0
+            return nan
+        _, bought, sold = trades[0]
+        return balance(self._bought - bought, self._sold - sold)
