@@ -73,7 +73,6 @@ def test_messages_about_something_else_give_no_event(payload: bytes) -> None:
         "x",
         "1,2",
         "٧",
-        "9" * 400,
         7.6,
         7,
         True,

@@ -68,8 +68,7 @@ def parse_reply(url: str, body: bytes) -> Snapshot | None:
         raise BadMessageError("not a depth reply", symbol)
     last_id = texts.whole(data, "lastUpdateId", symbol)
     event_ns = texts.whole(data, "E", symbol, texts.LATEST_MS) * 1_000_000 if "E" in data else 0
-    bids = texts.levels(data.get("bids"), "bids", symbol)
-    return Snapshot(symbol, last_id, event_ns, bids, texts.levels(data.get("asks"), "asks", symbol))
+    return Snapshot(symbol, last_id, event_ns, *texts.both_sides(data.get("bids"), data.get("asks"), symbol))
 
 
 def symbols_in(url: str) -> list[str]:
@@ -115,22 +114,32 @@ def _symbols_of(streams: list[str]) -> list[str]:
 
 
 def _delta(data: dict[str, Any]) -> Delta:
+    """Give a depth message, all of it checked at once; what fails is looked at again, to say what it was."""
+    symbol, bids, asks = data.get("s"), data.get("b"), data.get("a")
+    first_id, last_id, previous_id, at_ms = data.get("U"), data.get("u"), data.get("pu"), data.get("E")
+    if not (
+        type(symbol) is str
+        and type(first_id) is type(last_id) is type(previous_id) is type(at_ms) is int
+        and 0 <= first_id <= last_id <= texts.MOST_ID
+        and 0 <= previous_id <= texts.MOST_ID
+        and 0 <= at_ms <= texts.LATEST_MS
+    ):
+        raise _complaint(data)
+    numbers = texts.both_sides(bids, asks, symbol)
+    return Delta(symbol, first_id, last_id, previous_id, at_ms * 1_000_000, *numbers)
+
+
+def _complaint(data: dict[str, Any]) -> BadMessageError:
+    """Say what is wrong with the names and numbers of a depth message."""
     symbol = data.get("s")
     if type(symbol) is not str:
-        raise BadMessageError("a depth message without a symbol")
-    whole = texts.whole
-    first_id, last_id = whole(data, "U", symbol), whole(data, "u", symbol)
-    if first_id > last_id:
-        raise BadMessageError(f"ids run backward from {first_id} to {last_id}", symbol)
-    return Delta(
-        symbol,
-        first_id,
-        last_id,
-        whole(data, "pu", symbol),
-        whole(data, "E", symbol, texts.LATEST_MS) * 1_000_000,
-        texts.levels(data.get("b"), "b", symbol),
-        texts.levels(data.get("a"), "a", symbol),
-    )
+        return BadMessageError("a depth message without a symbol")
+    try:
+        first_id, last_id, _ = (texts.whole(data, key, symbol) for key in ("U", "u", "pu"))
+        texts.whole(data, "E", symbol, texts.LATEST_MS)
+    except BadMessageError as error:
+        return error
+    return BadMessageError(f"ids run backward from {first_id} to {last_id}", symbol)
 
 
 def _trade(data: dict[str, Any]) -> Trade:

@@ -105,7 +105,7 @@ def _book(action: object, data: dict[str, Any], symbol: str) -> Event:
     if type(proof) is not int:
         raise BadMessageError("a book without its checksum", symbol, Fault.CHECKSUM)
     event_ns = texts.milliseconds(data, "ts", symbol)
-    bids, asks = (texts.levels(data.get(key), key, symbol) for key in ("bids", "asks"))
+    bids, asks = texts.both_sides(data.get("bids"), data.get("asks"), symbol)
     proofs = Proof(list(map(":".join, data["bids"])), list(map(":".join, data["asks"])), proof)
     if action == "snapshot":
         return Snapshot(symbol, event_ns, event_ns, bids, asks, proofs)

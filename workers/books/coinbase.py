@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from dolphin_mp.workers.books import texts
-from dolphin_mp.workers.books.events import BadMessageError, Delta, Event, Levels, Snapshot, Trade
+from dolphin_mp.workers.books.events import BadMessageError, Delta, Event, Snapshot, Trade
 from dolphin_mp.workers.books.rules import Rules, not_before
 
 CAPTURE = "COINBASE"
@@ -39,8 +39,8 @@ def parse(payload: bytes) -> tuple[Event, ...]:
         return (_delta(message),)
     if kind == "snapshot":
         symbol = _symbol(message)
-        bids = texts.levels(message.get("bids"), "bids", symbol)
-        return (Snapshot(symbol, 0, 0, bids, texts.levels(message.get("asks"), "asks", symbol)),)
+        sides = texts.both_sides(message.get("bids"), message.get("asks"), symbol)
+        return (Snapshot(symbol, 0, 0, *sides),)
     if kind == "match":
         return (_trade(message),)
     if type(kind) is str:
@@ -98,9 +98,8 @@ def _delta(message: dict[str, Any]) -> Delta:
             sides[side].append([price, size])
     except (KeyError, TypeError):
         raise BadMessageError("a change of neither side", symbol) from None
-    bids: Levels = texts.levels(sides["buy"], "changes", symbol) if sides["buy"] else []
-    asks: Levels = texts.levels(sides["sell"], "changes", symbol) if sides["sell"] else []
-    return Delta(symbol, event_ns, event_ns, _NO_ID, event_ns, bids, asks)
+    numbers = texts.both_sides(sides["buy"], sides["sell"], symbol)
+    return Delta(symbol, event_ns, event_ns, _NO_ID, event_ns, *numbers)
 
 
 def _trade(message: dict[str, Any]) -> Trade:

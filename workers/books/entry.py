@@ -28,6 +28,7 @@ class Entry:
         symbol: as the venue writes it.
         row: its place in the record.
         rules: the venue's.
+        report: hears one line when the book loses its sync or finds it again.
         tell: hears of each change of the top, as a row of `record.UPDATE`.
 
     Attributes:
@@ -40,6 +41,7 @@ class Entry:
         "_micro",
         "_numbers",
         "_ofi",
+        "_report",
         "_told",
         "_windows",
         "book",
@@ -53,7 +55,12 @@ class Entry:
     )
 
     def __init__(
-        self, symbol: str, row: int, rules: Rules, tell: Callable[[tuple[Any, ...]], None] | None
+        self,
+        symbol: str,
+        row: int,
+        rules: Rules,
+        report: Callable[[str], None],
+        tell: Callable[[tuple[Any, ...]], None] | None,
     ) -> None:
         self.symbol, self.row = symbol, row
         self.book = Book(rules)
@@ -63,34 +70,25 @@ class Entry:
         self._label = symbol.encode()
         self._windows, self._micro = Windows(), MicroPrice()
         self._numbers: Numbers | None = None  # of the book as it is; None: to be computed
-        self._told = tell
+        self._report, self._told = report, tell
         self.changed = True
         self.due_ns = NEVER
 
-    def apply(self, delta: Delta, recv_ns: int) -> bool:
-        """Apply a message; False if it changed no level."""
+    def take(self, event: Delta | Snapshot | Trade, recv_ns: int) -> bool:
+        """Apply an event; False if it changed no level."""
         self.changed = True
-        synced = self.book.synced
-        if self.book.apply(delta):
-            self._follow(delta, recv_ns)
-            return True
-        if synced and not self.book.synced:
-            self._lost()
+        if isinstance(event, Delta):
+            synced = self.book.synced
+            if self.book.apply(event):
+                self._follow(event, recv_ns)
+                return True
+            if synced and not self.book.synced:
+                self._lost()
+            return False
+        if isinstance(event, Snapshot):
+            return self._load(event, recv_ns)
+        self._windows.trade(recv_ns, event.size, bought=event.bought)
         return False
-
-    def load(self, snapshot: Snapshot, recv_ns: int) -> bool:
-        """Take up a snapshot, and what was held for it; False if it is no help."""
-        self.changed = True
-        synced = self.book.synced
-        done = self.book.load(snapshot, lambda event: self._follow(event, recv_ns))
-        if (synced or done) and not self.book.synced:
-            self._lost()
-        return done
-
-    def trade(self, trade: Trade, recv_ns: int) -> None:
-        """Note a trade."""
-        self.changed = True
-        self._windows.trade(recv_ns, trade.size, bought=trade.bought)
 
     def refuse(self, fault: Fault, *, of_book: bool) -> None:
         """Count a message that could not be read."""
@@ -146,6 +144,17 @@ class Entry:
         self.due_ns = windows.due_ns
         return (*numbers, *moving, self._micro.price(now_ns, top, numbers.mid))
 
+    def _load(self, snapshot: Snapshot, recv_ns: int) -> bool:
+        """Take up a snapshot, and what was held for it; False if it is no help."""
+        book = self.book
+        synced, resyncs = book.synced, book.resyncs
+        done = book.load(snapshot, lambda event: self._follow(event, recv_ns))
+        if (synced or done) and not book.synced:
+            self._lost()
+        elif book.resyncs > resyncs:
+            self._report(f"{self.symbol} has its book again, from snapshot {snapshot.last_id or recv_ns}")
+        return done
+
     def _follow(self, event: Delta | Snapshot, recv_ns: int) -> None:
         """Draw the consequences of a message that was applied."""
         self._numbers = None
@@ -167,6 +176,7 @@ class Entry:
             self._micro.follow(before, after)
 
     def _lost(self) -> None:
+        self._report(f"{self.symbol} lost its book ({self.book.fault}): no numbers until a new snapshot")
         self._windows.restart()
         self._tell()
 

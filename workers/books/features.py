@@ -37,52 +37,44 @@ class Numbers(NamedTuple):
 UNKNOWN = Numbers(*(nan for _ in Numbers._fields))
 
 
-class _Reading(NamedTuple):
-    """Of one side: sizes in the best 1, 5 and 20 levels, depth near and far, slope."""
-
-    best1: float
-    best5: float
-    best20: float
-    near: float
-    far: float
-    slope: float
-
-
 def numbers_of(book: Book, top: Top) -> Numbers:
     """Give all numbers of a book in sync; unknown if a side is empty."""
-    if top.bid != top.bid or top.ask != top.ask:
+    bid, ask, bid_size, ask_size = top
+    if bid != bid or ask != ask:
         return UNKNOWN
-    mid = (top.bid + top.ask) / 2
+    mid = (bid + ask) / 2
     bid_side, ask_side = book.sides()
     near, far = mid * (NEAR_BP / 1e4), mid * (FAR_BP / 1e4)
     edge = mid * _EDGE
-    bids = _read(bid_side, mid, mid - far - edge, mid - near - edge)
-    asks = _read(ask_side, mid, mid + far + edge, mid + near + edge)
+    bids5, bids20, bids_near, bids_far, bid_slope = _read(bid_side, mid, mid - far - edge, mid - near - edge)
+    asks5, asks20, asks_near, asks_far, ask_slope = _read(ask_side, mid, mid + far + edge, mid + near + edge)
     return Numbers(
         mid,
-        1e4 * (top.ask - top.bid) / mid,
+        1e4 * (ask - bid) / mid,
         microprice(top),
-        (bids.best1 - asks.best1) / (bids.best1 + asks.best1),
-        (bids.best5 - asks.best5) / (bids.best5 + asks.best5),
-        (bids.best20 - asks.best20) / (bids.best20 + asks.best20),
-        bids.near,
-        asks.near,
-        bids.far,
-        asks.far,
-        (bids.slope + asks.slope) / 2,
+        (bid_size - ask_size) / (bid_size + ask_size),
+        (bids5 - asks5) / (bids5 + asks5),
+        (bids20 - asks20) / (bids20 + asks20),
+        bids_near,
+        asks_near,
+        bids_far,
+        asks_far,
+        (bid_slope + ask_slope) / 2,
     )
 
 
-def _read(side: Side, mid: float, reach: float, inner: float) -> _Reading:
+def _read(side: Side, mid: float, reach: float, inner: float) -> tuple[float, float, float, float, float]:
+    """Give a side's sizes in the best 5 and 20 levels, its depth near and far, its slope."""
     prices, near, far = side.near.within(reach, inner, LEVELS)
     sizes = list(map(side.levels.__getitem__, prices))
-    best1, best5 = sizes[0], sum(sizes[:5])
+    best5 = sum(sizes[:5])
     best20 = best5 + sum(sizes[5:LEVELS])
-    worth = list(map(mul, prices, sizes))
+    worth = list(map(mul, prices, sizes[:far]))
     depth = sum(worth[:near])
-    distance = abs(prices[:LEVELS][-1] - prices[0])
-    slope = log(best20 / best1) * mid / (distance * 1e4) if distance else nan
-    return _Reading(best1, best5, best20, depth, depth + sum(worth[near:far]), slope)
+    last = prices[LEVELS - 1] if len(prices) >= LEVELS else prices[-1]
+    distance = abs(last - prices[0])
+    slope = log(best20 / sizes[0]) * mid / (distance * 1e4) if distance else nan
+    return best5, best20, depth, depth + sum(worth[near:]), slope
 
 
 def microprice(top: Top) -> float:

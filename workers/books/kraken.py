@@ -141,7 +141,7 @@ def _delta(parts: list[dict[str, Any]], symbol: str) -> Delta:
 def _side(raw: Any, symbol: str) -> tuple[Levels, list[str], int]:
     """Give levels, their texts in the checksum (no dot, no zeros in front), and the latest time."""
     pairs = texts.firsts(raw, _WIDTHS, "a side", symbol)
-    levels = texts.levels(pairs, "a side", symbol)
+    levels = texts.levels(pairs, symbol)
     shares = [price.replace(".", "").lstrip("0") + size.replace(".", "").lstrip("0") for price, size in pairs]
     return levels, shares, max([texts.seconds(level[2], symbol) for level in raw], default=0)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dolphin_mp.workers.books.entry import Entry
-from dolphin_mp.workers.books.events import BadMessageError, Delta, Event, Fault, Opened, Trade
+from dolphin_mp.workers.books.events import BadMessageError, Event, Fault, Opened
 from dolphin_mp.workers.books.record import DEAD_AFTER_NS, STALE_AFTER_NS, SYMBOL_BYTES, empty_rows
 
 if TYPE_CHECKING:
@@ -47,11 +47,12 @@ class Market:
     ) -> None:
         if not symbols:
             raise ValueError("a market needs at least one symbol")
-        self._entries = {symbol: Entry(symbol, row, rules, changed) for row, symbol in enumerate(symbols)}
+        self._entries = {
+            symbol: Entry(symbol, row, rules, report, changed) for row, symbol in enumerate(symbols)
+        }
         self._first = self._entries[symbols[0]]
         self._others = frozenset(others) - set(symbols)
         self._rules = rules
-        self._report = report
         self._channels: dict[int, Opened] = {}
         self._silence = 0
         self._filled: np.ndarray[Any, Any] | None = None
@@ -80,20 +81,10 @@ class Market:
         if entry is None:
             self._leave(event)
             return False
-        if isinstance(event, Trade):
-            entry.trade(event, recv_ns)
-            return False
         if isinstance(event, Opened):
             self._channels[event.channel] = event
             return False
-        book = entry.book
-        synced, resyncs = book.synced, book.resyncs
-        done = entry.apply(event, recv_ns) if isinstance(event, Delta) else entry.load(event, recv_ns)
-        if synced and not book.synced:
-            self._report(f"{entry.symbol} lost its book ({book.fault}): no numbers until a new snapshot")
-        elif book.resyncs > resyncs and book.synced:
-            self._report(f"{entry.symbol} has its book again, from snapshot {event.last_id or recv_ns}")
-        return done
+        return entry.take(event, recv_ns)
 
     def note_bad(self, error: BadMessageError) -> None:
         """Count a message that could not be read.
@@ -106,13 +97,14 @@ class Market:
             symbol, of_book = opened.symbol, opened.of_book
         entry = self._entries.get(symbol or "")
         if entry is not None:
-            self._watch([entry], lambda: entry.refuse(error.fault, of_book=of_book))
+            entry.refuse(error.fault, of_book=of_book)
         elif symbol in self._others:
             self.n_ignored += 1
         else:
             self._first.refuse(error.fault if symbol is None else Fault.UNKNOWN_SYMBOL, of_book=False)
             if symbol is None and of_book and not self._rules.chained:
-                self._lose_all(str(error))
+                for each in self._entries.values():
+                    each.lose(f"a message of unknown symbol: {error}")
 
     def fill(self, rows: np.ndarray[Any, Any], now_ns: int) -> None:
         """Bring the rows up to date as of then."""
@@ -137,24 +129,6 @@ class Market:
                 "or raise the option max_symbols"
             )
         return empty_rows(count)
-
-    def _lose_all(self, why: str) -> None:
-        entries = list(self._entries.values())
-
-        def lose() -> None:
-            for entry in entries:
-                entry.lose(f"a message of unknown symbol: {why}")
-
-        self._watch(entries, lose)
-
-    def _watch(self, entries: list[Entry], deed: Callable[[], object]) -> None:
-        """Do something, and report which books it cost their sync."""
-        synced = [entry for entry in entries if entry.book.synced]
-        deed()
-        for entry in synced:
-            if not entry.book.synced:
-                book = entry.book
-                self._report(f"{entry.symbol} lost its book ({book.fault}): no numbers until a new snapshot")
 
     def _leave(self, event: Event) -> None:
         if isinstance(event, Opened):

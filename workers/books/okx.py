@@ -93,7 +93,7 @@ def _book(action: object, data: dict[str, Any], symbol: str) -> Event:
         raise BadMessageError("a checksum that is no number", symbol, Fault.CHECKSUM)
     event_ns = texts.milliseconds(data, "ts", symbol)
     pairs = [texts.firsts(data.get(key), _WIDTHS, key, symbol) for key in ("bids", "asks")]
-    bids, asks = (texts.levels(side, "a side", symbol) for side in pairs)
+    bids, asks = texts.both_sides(pairs[0], pairs[1], symbol)
     bid_texts, ask_texts = (list(map(":".join, side)) for side in pairs)
     proof = Proof(bid_texts, ask_texts, value or None)
     last_id = texts.whole(data, "seqId", symbol) if "seqId" in data else event_ns

@@ -14,7 +14,7 @@ SSRN 2970694. What is fitted here is the market's own recent past, not another d
 from __future__ import annotations
 
 from math import inf, nan
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -35,7 +35,7 @@ _TERMS = 6
 class MicroPrice:
     """One symbol's counts and its last fit."""
 
-    __slots__ = ("_changes", "_drift", "_fitted_ns", "_gains", "_moved", "_moves", "_narrowest", "_stayed")
+    __slots__ = ("_changes", "_counts", "_drift", "_fitted_ns", "_gains", "_moves", "_narrowest")
 
     def __init__(self) -> None:
         self._narrowest = inf
@@ -50,14 +50,12 @@ class MicroPrice:
             if 0.0 < spread < self._narrowest * 0.75:  # what was called two ticks were four
                 self._narrowest = spread
                 self._forget()
-        start, end = self._state(before), self._state(after)
+        start = self._state(before)
         moved = (after.bid - before.bid + after.ask - before.ask) / 2
-        counts = self._moved if moved else self._stayed
-        counts[start, end] += 1
-        counts[_mirrored(start), _mirrored(end)] += 1
+        change = start, self._state(after), moved != 0.0
+        self._counts[change] = self._counts.get(change, 0.0) + 1.0
         if moved:
             self._drift[start] += moved
-            self._drift[_mirrored(start)] -= moved
             self._moves += 1
         self._changes += 1
         if self._changes >= MEMORY:
@@ -68,7 +66,7 @@ class MicroPrice:
         if self._moves < MOVES:
             return nan
         if now_ns - self._fitted_ns >= REFIT_NS or self._gains is None:
-            self._gains = _fit(self._stayed, self._moved, self._drift)
+            self._gains = _fit(self._counts, self._drift)
             self._fitted_ns = now_ns
         return mid + self._gains[self._state(top)]
 
@@ -78,16 +76,14 @@ class MicroPrice:
         return min(int(share * IMBALANCES), IMBALANCES - 1) * SPREADS + (ticks > 1.5) + (ticks > 2.5)
 
     def _forget(self) -> None:
-        self._stayed = np.zeros((STATES, STATES))
-        self._moved = np.zeros((STATES, STATES))
-        self._drift = np.zeros(STATES)
+        self._counts: dict[tuple[int, int, bool], float] = {}  # from, to, whether the mid price moved
+        self._drift = [0.0] * STATES
         self._moves = self._changes = 0
         self._gains = None
 
     def _fade(self) -> None:
-        self._stayed /= 2
-        self._moved /= 2
-        self._drift /= 2
+        self._counts = {change: count / 2 for change, count in self._counts.items()}
+        self._drift = [drift / 2 for drift in self._drift]
         self._changes //= 2
 
 
@@ -95,10 +91,18 @@ def _mirrored(state: int) -> int:
     return (IMBALANCES - 1 - state // SPREADS) * SPREADS + state % SPREADS
 
 
-def _fit(
-    stayed: np.ndarray[Any, Any], moved: np.ndarray[Any, Any], drift: np.ndarray[Any, Any]
-) -> list[float]:
+_MIRRORS = [_mirrored(state) for state in range(STATES)]
+
+
+def _fit(counts: dict[tuple[int, int, bool], float], drifts: list[float]) -> list[float]:
     """Give the expected move of each state; NaN for those from which no move can be reached."""
+    stayed, moved = np.zeros((2, STATES, STATES))
+    for (start, end, moves), count in counts.items():
+        matrix = moved if moves else stayed
+        matrix[start, end] += count
+        matrix[_mirrored(start), _mirrored(end)] += count
+    drift = np.array(drifts)
+    drift = drift - drift[_MIRRORS]
     live = moved.sum(axis=1) > 0
     while True:
         more = live | (stayed[:, live].sum(axis=1) > 0)

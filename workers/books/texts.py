@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from itertools import chain
+from math import inf
 from typing import Any
 
 import orjson
@@ -14,10 +15,12 @@ from dolphin_mp.workers.books.events import BadMessageError, Fault, Levels
 LATEST_MS = 2**63 // 1_000_000 - 1
 MOST_ID = 2**64 - 1
 
-_NUMBER = r"[0-9]{1,24}(?:\.[0-9]{1,24})?"
-_DECIMALS = re.compile(rf"(?:{_NUMBER},)*(?:{_NUMBER})?")
-"""Plain decimals joined by commas: `float` alone would also read "nan", "1_0" and " 7"."""
 _SECONDS = re.compile(r"([0-9]{1,10})(?:\.([0-9]{1,9}))?")
+
+
+def _are_decimals(joined: str) -> bool:
+    """Tell whether texts that `float` has read are plain decimals: it reads "nan", "1_0", " 7", "7." too."""
+    return not joined.strip("0123456789.,") and ",." not in f",{joined}" and ".," not in f"{joined},"
 
 
 def decode(payload: bytes) -> Any:
@@ -25,17 +28,24 @@ def decode(payload: bytes) -> Any:
     return orjson.loads(payload)
 
 
-def levels(pairs: Any, key: str, symbol: str) -> Levels:
-    """Give levels from a list of [price, size], each a plain decimal."""
+def both_sides(bids: Any, asks: Any, symbol: str) -> tuple[Levels, Levels]:
+    """Give the levels of two lists of [price, size], each a plain decimal."""
     try:
-        if type(pairs) is list and set(map(type, pairs)) <= {list}:
-            numbers = [(float(price), float(size)) for price, size in pairs]
-            if _DECIMALS.fullmatch(",".join(chain.from_iterable(pairs))):
+        if type(bids) is type(asks) is list and set(map(type, bids + asks)) <= {list}:
+            numbers = (
+                [(float(price), float(size)) for price, size in bids],
+                [(float(price), float(size)) for price, size in asks],
+            )
+            if _are_decimals(",".join(chain.from_iterable(bids + asks))):
                 return numbers
     except (TypeError, ValueError):  # not two to a level, or not text, or not a number
         pass
-    reason = f"{key} is no list of [price, size] in plain decimals"
-    raise BadMessageError(reason, symbol, Fault.VALUE)
+    raise BadMessageError("no lists of [price, size] in plain decimals", symbol, Fault.VALUE)
+
+
+def levels(pairs: Any, symbol: str) -> Levels:
+    """Give the levels of a list of [price, size], each a plain decimal."""
+    return both_sides(pairs, [], symbol)[0]
 
 
 def firsts(raw: Any, widths: set[int], key: str, symbol: str) -> list[list[Any]]:
@@ -47,8 +57,11 @@ def firsts(raw: Any, widths: set[int], key: str, symbol: str) -> list[list[Any]]
 
 def number(text: Any, key: str, symbol: str, *, of_book: bool = True) -> float:
     """Give one plain decimal above 0."""
-    if type(text) is str and text and _DECIMALS.fullmatch(text) and "," not in text and float(text) > 0:
-        return float(text)
+    try:
+        if type(text) is str and 0.0 < float(text) < inf and _are_decimals(text):
+            return float(text)
+    except ValueError:
+        pass
     raise BadMessageError(f"{key} is no plain decimal above 0", symbol, Fault.VALUE, of_book=of_book)
 
 

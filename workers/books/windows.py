@@ -144,50 +144,34 @@ class Windows:
 
     def read(self, now_ns: int, numbers: Numbers) -> Moving:
         """Give all as of now; for a book in sync whose sides are not empty."""
-        flow, usual_size = self._long(now_ns)
-        depth = numbers.depth_bid_10bp + numbers.depth_ask_10bp
-        usual_depth, usual_spread = self._usual.follow(now_ns, depth, numbers.spread_bps)
-        moving = Moving(
-            self._short(now_ns),
-            flow,
-            quality(depth, usual_depth, numbers.spread_bps, usual_spread),
-            tanh(flow / (PRESSURE * usual_size)) if flow else 0.0,
-            self._balance(now_ns),
-        )
-        self.due_ns = min(
-            self._flows[0][0] + LONG_NS if self._flows else NEVER,
-            self._recent[0][0] + SHORT_NS if self._recent else NEVER,
-            self._trades[0][0] + LONG_NS if self._trades else NEVER,
-        )
-        return moving
-
-    def _long(self, now_ns: int) -> tuple[float, float]:
-        """Give the flow of the last 10 s, and the mean size at the top."""
-        flows, limit = self._flows, now_ns - LONG_NS
-        while flows and flows[0][0] <= limit:
+        flows, recent, trades, total = self._flows, self._recent, self._trades, self._flow
+        while flows and flows[0][0] <= now_ns - LONG_NS:
             flows.popleft()
-        if not flows:
-            return 0.0, nan
-        _, rounded, error, sizes = flows[0]
-        total = self._flow
-        return (total.rounded - rounded) + (total.error - error), (self._sizes - sizes) / len(flows)
-
-    def _short(self, now_ns: int) -> float:
-        recent, limit = self._recent, now_ns - SHORT_NS
-        while recent and recent[0][0] <= limit:
+        while recent and recent[0][0] <= now_ns - SHORT_NS:
             recent.popleft()
-        if not recent:
-            return 0.0
-        _, rounded, error = recent[0]
-        return (self._flow.rounded - rounded) + (self._flow.error - error)
-
-    def _balance(self, now_ns: int) -> float:
-        """Give the balance of trades in the last 10 s."""
-        trades, limit = self._trades, now_ns - LONG_NS
-        while trades and trades[0][0] <= limit:
+        while trades and trades[0][0] <= now_ns - LONG_NS:
             trades.popleft()
-        if not trades:
+        due_ns = trades[0][0] + LONG_NS if trades else NEVER
+        short = long = pressure = 0.0
+        if flows:
+            at_ns, rounded, error, sizes = flows[0]
+            due_ns = min(due_ns, at_ns + LONG_NS)
+            long = (total.rounded - rounded) + (total.error - error)
+            pressure = tanh(long * len(flows) / (PRESSURE * (self._sizes - sizes)))
+        if recent:
+            at_ns, rounded, error = recent[0]
+            due_ns = min(due_ns, at_ns + SHORT_NS)
+            short = (total.rounded - rounded) + (total.error - error)
+        self.due_ns = due_ns
+        depth, spread = numbers.depth_bid_10bp + numbers.depth_ask_10bp, numbers.spread_bps
+        usual_depth, usual_spread = self._usual.follow(now_ns, depth, spread)
+        worth = quality(depth, usual_depth, spread, usual_spread)
+        return Moving(short, long, worth, pressure, self._balance())
+
+    def _balance(self) -> float:
+        """Give the balance of the trades kept."""
+        if not self._trades:
             self._bought = self._sold = 0.0
             return nan
-        _, bought, sold = trades[0]
+        _, bought, sold = self._trades[0]
         return balance(self._bought - bought, self._sold - sold)
