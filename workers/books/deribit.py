@@ -99,9 +99,9 @@ def _levels(raw: Any, symbol: str) -> Levels:
             raise BadMessageError("a price or amount is no number", symbol, Fault.VALUE)
         if action not in ("new", "change", "delete"):
             raise BadMessageError("a level neither new, changed nor deleted", symbol)
-        if action != "delete" and not amount:
-            raise BadMessageError("a level of no amount", symbol, Fault.VALUE)
-        levels.append((float(price), 0.0 if action == "delete" else float(amount)))
+        if (action == "delete") == bool(amount):
+            raise BadMessageError("a deleted level with an amount, or another without", symbol, Fault.VALUE)
+        levels.append((float(price), float(amount)))
     return levels
 
 
