@@ -366,7 +366,7 @@ seeds = pytest.mark.parametrize("seed", range(3))
 @every_speaker
 @seeds
 def test_an_undamaged_story_is_followed_to_the_end(speaker: type[Speaker], seed: int) -> None:
-    told, listener = listening(speaker, seed, 61)
+    _told, listener = listening(speaker, seed, 61)
     assert (listener.book.n_applied, listener.book.n_bad, listener.state) == (60, 0, 60)
     assert listener.updates[-1][-1] == 1
 
@@ -492,7 +492,7 @@ def test_a_bid_over_the_ask_is_taken_back_and_latches(speaker: type[Speaker], se
 @every_speaker
 def test_what_no_venue_says_costs_books_only_where_a_loss_would_not_show(speaker: type[Speaker]) -> None:
     for garbage in (b"}{", b"\xff\xfe", b'{"a', b"["):
-        told, listener = listening(speaker, 0, 30)
+        _told, listener = listening(speaker, 0, 30)
         listener.hear(-1, garbage)
         assert listener.book.n_bad == 1
         assert listener.book.synced is (speaker in CHAINED)
@@ -556,3 +556,38 @@ def test_whatever_happens_a_book_is_the_venues_or_says_that_it_is_not(
     listener = Listener(told)
     for number, message in story:
         listener.hear(number, message)
+
+
+@every_speaker
+def test_a_new_snapshot_replaces_a_book_in_sync(speaker: type[Speaker]) -> None:
+    told, listener = listening(speaker, 0, 61)
+    told.speaker.change([("9.90", "7.000")], [("10.10", "7.000")])  # what we never hear of
+    listener.hear(61, told.again())
+    assert listener.book.synced
+    assert (listener.book.snapshots, listener.book.resyncs, listener.book.n_bad) == (2, 0, 0)
+
+
+def test_a_cut_message_is_known_by_its_channel_and_costs_no_other_book() -> None:
+    told, other = Told(Kraken, 0), Told(Kraken, 1)
+    other.speaker.symbol = "BB/USD"
+    market = Market(["BB/USD", "AA/USD"], VENUES["kraken"].RULES)
+    parse = VENUES["kraken"].parse
+    stories = [(1664, told), (1700, other)]
+    for channel, each in stories:
+        opened = each.speaker.opened()  # type: ignore[attr-defined]
+        for message in (opened, each.messages[0]):
+            renamed = message.replace(b"1664", str(channel).encode()).replace(
+                b"AA/USD", each.speaker.symbol.encode()
+            )
+            for event in parse(renamed):
+                market.take(event, 1)
+    trades = b'{"channelID":1665,"channelName":"trade","event":"subscriptionStatus","pair":"AA/USD"}'
+    for event in parse(trades):
+        market.take(event, 1)
+    for message, lost in ((b'[1665,[["9.9', []), (b'[1664,{"b":[["9', ["AA/USD"]), (b"[17", ["BB/USD"])):
+        with pytest.raises(BadMessageError) as caught:
+            parse(message)
+        synced = {symbol for symbol in market.symbols if market.book(symbol).synced}
+        market.note_bad(caught.value)
+        assert synced - {symbol for symbol in market.symbols if market.book(symbol).synced} == set(lost)
+    assert market.book("AA/USD").n_bad == 2
