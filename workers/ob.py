@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import numpy as np
+
 from dolphin_mp import Component, Done, Output
 from dolphin_mp.workers.books.capture import capture_files
 from dolphin_mp.workers.books.market import Market, check_symbols
-from dolphin_mp.workers.books.record import BOOK
+from dolphin_mp.workers.books.record import BOOK, UPDATE
 from dolphin_mp.workers.books.replay import Replay
 from dolphin_mp.workers.books.sim import Simulator
 from dolphin_mp.workers.books.venues import VENUES, VenueName
@@ -23,6 +25,8 @@ SIMULATED = ("BTC-USDT-PERP", "ETH-USDT-PERP", "SOL-USDT-PERP")
 """Symbols of the simulator when none are named. Its prices have nothing to do with theirs."""
 INTERVAL_NS = 100_000_000
 """Of the feed's time between two records, as `OrderBook.every` has it."""
+UPDATES = 16_384
+"""Changes of a top that stay readable: more than a busy minute's (chosen; 2.6 MB)."""
 STEP_S = 0.1
 """A step publishes frames for at most this long, then lets its caller look up; a frame takes far less."""
 
@@ -30,8 +34,9 @@ STEP_S = 0.1
 class OrderBook(Component):
     """Keeps the books of a feed's symbols and publishes their best levels, features, counts and states.
 
-    Each record is an array of rows (see `dolphin_mp.workers.books.record.BOOK`), one per symbol, the rest
-    with an empty symbol. A record is due after each `every` of the feed's own time: simulated, or recorded.
+    Each record of `book` is an array of rows (see `dolphin_mp.workers.books.record.BOOK`), one per symbol,
+    the rest with an empty symbol. One is due after each `every` of the feed's own time: simulated, or
+    recorded. Each record of `updates` is one change of one symbol's top.
     """
 
     every = "100ms"
@@ -88,18 +93,21 @@ class OrderBook(Component):
             return max(len(self.symbols), self.max_symbols)
 
     book = Output(BOOK, shape=lambda options: (options.rows,), keep=512)
+    updates = Output(UPDATE, keep=UPDATES)
 
     def setup(self) -> None:
         """Open the feed."""
         every_s = self.every_s  # what the configuration says
         interval_ns = round(every_s * 1e9) if every_s else INTERVAL_NS
         options: OrderBook.Options = self.options
+        self._update = np.zeros((), UPDATE)
         if options.feed == "replay":
             replay = Replay(
                 Path(options.path),
                 VENUES[options.venue],
                 options.symbols,
                 report=self.log.warning,
+                changed=self._publish_update,
             )
             self._market: Market = replay.market
             pace = _Pace(options.speed).now_ns if options.speed else None
@@ -143,7 +151,12 @@ class OrderBook(Component):
             price=options.price,
             prices=prices,
             start_ns=start_ns,
+            changed=self._publish_update,
         )
+
+    def _publish_update(self, values: tuple[Any, ...]) -> None:
+        self._update[()] = values
+        self.updates.publish(self._update)
 
 
 class _Pace:

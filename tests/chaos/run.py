@@ -163,6 +163,7 @@ def main() -> int:
     parser.add_argument("--quiet", action="store_true", help="no line for each blow")
     arguments = parser.parse_args()
     os.nice(5)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of what ends the world
     proc.become_subreaper()
     ledger = chaos(
         arguments.seed, arguments.for_s, arguments.blows, arguments.only, talks=not arguments.quiet

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dolphin_mp.workers.books import binance
-from dolphin_mp.workers.books.events import BadMessageError
+from dolphin_mp.workers.books.events import BadMessageError, Fault
+from dolphin_mp.workers.books.features import UNKNOWN, numbers_of
 from dolphin_mp.workers.books.market import Market
 from dolphin_mp.workers.books.near import DEPTH, Near
-from dolphin_mp.workers.books.record import features_of
 
 URL = "https://fapi.binance.com/fapi/v1/depth?symbol=S"
 BAD_VALUES: list[Any] = [
@@ -187,7 +187,7 @@ def play(market: Market, kind: str, text: str) -> None:
 
 def check_equal(market: Market, slow: SlowBook) -> None:
     book = market.book("S")
-    counts = (book.n_bad, book.n_gaps, book.n_dropped, book.n_applied, book.resyncs, book.synced)
+    counts = (book.n_bad, book.faults[Fault.GAP], book.n_dropped, book.n_applied, book.resyncs, book.synced)
     assert counts == (slow.bad, slow.gaps, slow.dropped, slow.applied, slow.resyncs, slow.synced)
     sides = [{float(price): float(size) for price, size in side.items()} for side in slow.sides]
     assert book.levels() == tuple(sides)
@@ -198,15 +198,15 @@ def check_equal(market: Market, slow: SlowBook) -> None:
 @settings(max_examples=200, deadline=None)
 @given(damaged_stories(), st.sets(st.integers(0, 40)))
 def test_a_damaged_feed_gives_what_the_slow_book_gives(story: list[tuple[str, str]], looks: set[int]) -> None:
-    market, slow = Market(["S"], binance.joins), SlowBook()
+    market, slow = Market(["S"], binance.RULES), SlowBook()
     for number_of_event, (kind, text) in enumerate(story):
         play(market, kind, text)
         slow.reply(json.loads(text)) if kind == "reply" else slow.message(text)
         check_equal(market, slow)
         if number_of_event in looks or number_of_event == len(story) - 1:
             book = market.book("S")
-            features = features_of(book, book.top())
-            for feature, count in zip(features[3:], (1, 5, 20), strict=True):
+            numbers = numbers_of(book, book.top()) if book.synced else UNKNOWN
+            for feature, count in ((numbers.imb1, 1), (numbers.imb5, 5), (numbers.imb20, 20)):
                 want = slow.imbalance(count)
                 assert (
                     feature == want
@@ -234,8 +234,13 @@ def test_the_nearest_levels_are_right_however_rarely_they_are_read(seed: int, re
         asks.pending.append(touched)
         if number_of_message % reads_every == 0:
             ordered = sorted(levels)
-            assert asks.sizes() == [levels[price] for price in ordered[:DEPTH]]
-            assert bids.sizes() == [levels[price] for price in ordered[: -DEPTH - 1 : -1]]
+            assert asks.prices(DEPTH) == ordered[:DEPTH]
+            assert bids.prices(DEPTH) == ordered[: -DEPTH - 1 : -1]
+            inner, reach = sorted(random.sample(range(2002), 2))
+            near, far = (sum(price <= edge for price in ordered) for edge in (inner, reach))
+            assert asks.within(reach, inner, 20) == (ordered[: max(far, 20)], near, far)
+            far, near = (sum(price >= edge for price in ordered) for edge in (inner, reach))
+            assert bids.within(inner, reach, 20) == (ordered[: -max(far, 20) - 1 : -1], near, far)
             assert (asks.best(), bids.best()) == ((ordered[0], ordered[-1]) if ordered else (None, None))
 
 
@@ -244,7 +249,7 @@ def test_the_nearest_levels_are_right_however_rarely_they_are_read(seed: int, re
 def test_no_bytes_at_all_do_more_than_be_counted(payload: bytes, at: int, noise: bytes) -> None:
     data = b'{"e":"depthUpdate","E":1,"s":"S","U":9,"u":12,"pu":8,"b":[["1","2"]],"a":[]}'
     message = b'{"stream":"s@depth","data":' + data + b"}"
-    market = Market(["S"], binance.joins)
+    market = Market(["S"], binance.RULES)
     market.take(binance.parse_reply(URL, b'{"lastUpdateId":10,"bids":[],"asks":[["5","1"]]}'), 1)  # type: ignore[arg-type]
     for text in (payload, message[:at] + noise + message[at + len(noise) :]):
         play(market, "message", text.decode("latin-1"))

@@ -4,9 +4,9 @@ from math import inf, isnan, nan
 
 import pytest
 
-from dolphin_mp.workers.books.binance import joins
+from dolphin_mp.workers.books.binance import RULES
 from dolphin_mp.workers.books.book import HELD, Book
-from dolphin_mp.workers.books.events import Delta, Levels, Snapshot
+from dolphin_mp.workers.books.events import Delta, Fault, Levels, Snapshot
 
 BIDS: Levels = [(100.0, 5.0), (99.0, 7.0), (98.0, 1.0)]
 ASKS: Levels = [(101.0, 4.0), (102.0, 6.0)]
@@ -22,14 +22,14 @@ def delta(first: int, last: int, previous: int, bids: Levels = (), asks: Levels 
 
 def running(bids: Levels = BIDS, asks: Levels = ASKS) -> Book:
     """A book in sync that is at id 20."""
-    book = Book(joins)
+    book = Book(RULES)
     assert book.load(snapshot(10, bids, asks))
     assert book.apply(delta(8, 20, 7))
     return book
 
 
 def test_a_book_starts_with_its_snapshot() -> None:
-    book = Book(joins)
+    book = Book(RULES)
     assert (book.synced, book.snapshots) == (False, 0)
     assert all(isnan(value) for value in book.top())
     assert book.load(snapshot())
@@ -39,7 +39,7 @@ def test_a_book_starts_with_its_snapshot() -> None:
 
 
 def test_messages_older_than_the_snapshot_are_dropped() -> None:
-    book = Book(joins)
+    book = Book(RULES)
     book.load(snapshot(10))
     assert not book.apply(delta(1, 9, 0, [(100.5, 1.0)]))
     assert book.top().bid == 100.0
@@ -48,17 +48,17 @@ def test_messages_older_than_the_snapshot_are_dropped() -> None:
 
 @pytest.mark.parametrize(("first", "last"), [(10, 10), (5, 10), (10, 15), (5, 15)])
 def test_the_first_message_bridges_the_snapshot(first: int, last: int) -> None:
-    book = Book(joins)
+    book = Book(RULES)
     book.load(snapshot(10))
     assert book.apply(delta(first, last, 3, [(100.5, 1.0)]))
     assert book.top().bid == 100.5
 
 
 def test_a_first_message_that_leaves_a_gap_latches() -> None:
-    book = Book(joins)
+    book = Book(RULES)
     book.load(snapshot(10))
     assert not book.apply(delta(11, 15, 10, [(100.5, 1.0)]))
-    assert (book.synced, book.n_gaps, book.n_bad) == (False, 1, 1)
+    assert (book.synced, book.faults[Fault.GAP], book.n_bad) == (False, 1, 1)
     assert book.top().bid == 100.0
     assert "gap: snapshot 10" in book.fault
 
@@ -123,11 +123,11 @@ def test_a_gap_latches_and_keeps_the_last_good_top() -> None:
     book = running()
     top = book.top()
     assert not book.apply(delta(25, 26, 24, [(100.5, 1.0)]))
-    assert (book.synced, book.n_gaps, book.n_bad) == (False, 1, 1)
+    assert (book.synced, book.faults[Fault.GAP], book.n_bad) == (False, 1, 1)
     assert book.top() == top
     for number in range(27, 40):  # a chain that is whole again heals nothing
         assert not book.apply(delta(number, number, number - 1, [(100.5, 1.0)]))
-    assert (book.synced, book.n_gaps, book.n_bad) == (False, 1, 1)
+    assert (book.synced, book.faults[Fault.GAP], book.n_bad) == (False, 1, 1)
     assert book.top() == top
 
 
@@ -136,7 +136,7 @@ def test_a_duplicate_is_a_gap() -> None:
     message = delta(21, 22, 20, [(100.5, 1.0)])
     assert book.apply(message)
     assert not book.apply(message)
-    assert (book.synced, book.n_gaps) == (False, 1)
+    assert (book.synced, book.faults[Fault.GAP]) == (False, 1)
 
 
 def test_a_crossing_message_is_taken_back_whole() -> None:
@@ -147,9 +147,10 @@ def test_a_crossing_message_is_taken_back_whole() -> None:
     )
     assert book.levels() == before
     assert book.top() == top
-    assert (book.synced, book.n_bad, book.n_gaps, book.n_applied, book.n_absent) == (False, 1, 0, 1, 0)
+    assert (book.synced, book.n_bad, book.faults[Fault.CROSSED]) == (False, 1, 1)
+    assert (book.n_applied, book.n_absent) == (1, 0)
     assert "crossed" in book.fault
-    assert book.sizes() == ([5.0, 7.0, 1.0], [4.0, 6.0])
+    assert [side.near.prices(9) for side in book.sides()] == [[100.0, 99.0, 98.0], [101.0, 102.0]]
 
 
 def test_a_price_that_moves_through_the_old_ask_does_not_cross() -> None:
@@ -190,7 +191,7 @@ def test_a_snapshot_from_before_the_loss_does_not_heal() -> None:
     book = running()
     book.apply(delta(25, 26, 24))
     assert not book.load(snapshot(22))
-    assert (book.synced, book.resyncs, book.n_dropped, book.n_gaps) == (False, 0, 1, 1)
+    assert (book.synced, book.resyncs, book.n_dropped, book.faults[Fault.GAP]) == (False, 0, 1, 1)
 
 
 def test_an_older_snapshot_does_not_turn_back_a_book_in_sync() -> None:
@@ -227,7 +228,7 @@ def test_a_bad_snapshot_is_refused(bids: Levels, asks: Levels) -> None:
 
 
 def test_what_is_held_for_a_snapshot_is_bounded() -> None:
-    book = Book(joins)
+    book = Book(RULES)
     for number in range(HELD + 10):
         book.apply(delta(number, number, number - 1, [(1.0 + number, 1.0)]))
     assert not book.load(snapshot(5, [], []))  # what it would need is no longer held
@@ -237,8 +238,8 @@ def test_what_is_held_for_a_snapshot_is_bounded() -> None:
 
 
 def test_a_bad_message_is_not_held_either() -> None:
-    book = Book(joins)
+    book = Book(RULES)
     book.apply(delta(8, 12, 7, [(nan, 1.0)]))
     assert book.n_bad == 1
     book.load(snapshot(10))
-    assert (book.n_applied, book.n_gaps) == (0, 0)
+    assert (book.n_applied, book.faults[Fault.GAP]) == (0, 0)

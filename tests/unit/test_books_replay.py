@@ -161,7 +161,8 @@ def test_each_bad_message_is_counted_once_and_changes_nothing(
 ) -> None:
     good, bad = play(capture())[-1][1], play(capture([*SOCKET, line]))[-1][1]
     assert bad["n_bad"].tolist() == [int(number == row) for number in range(4)]
-    good["n_bad"] = bad["n_bad"]
+    for name in ("n_bad", "n_unreadable", "n_bad_values", "n_unknown"):
+        good[name] = bad[name]
     assert good.tobytes() == bad.tobytes()
 
 
@@ -258,3 +259,32 @@ def test_nothing_but_garbage_ends_in_counts(capture: Callable[..., Path]) -> Non
 def test_more_symbols_than_rows_is_one_clear_error(capture: Callable[..., Path]) -> None:
     with pytest.raises(ValueError, match="2 symbols don't fit 1 rows: name fewer"):
         Replay(capture(), BINANCE).market.rows(1)
+
+
+def test_a_venue_that_is_subscribed_to_by_message(tmp_path: Path) -> None:
+    def book(at: float, name: str, kind: str, number: int, **fields: Any) -> str:
+        data = {"type": kind, "timestamp": 5, "instrument_name": name, "change_id": number} | fields
+        params = {"channel": f"book.{name}.raw", "data": data}
+        text = orjson.dumps({"jsonrpc": "2.0", "method": "subscription", "params": params}).decode()
+        return f"{at}: {text}"
+
+    channels = '["book.B-1-P.raw","book.A-1-C.raw","ticker.A-1-C.raw"]'
+    lines = [
+        "wss://www.deribit.com/ws/api/v2 <-> 1000.0",
+        f'wss://www.deribit.com/ws/api/v2 <- 1000.01: {{"params":{{"channels":{channels}}}}}',
+        book(1000.02, "A-1-C", "snapshot", 7, bids=[], asks=[["new", 0.5, 2.0]]),
+        book(1000.03, "B-1-P", "snapshot", 8, bids=[["new", 0.25, 1.0]], asks=[["new", 0.5, 2.0]]),
+        book(1000.04, "B-1-P", "change", 10, prev_change_id=8, bids=[["new", 0.3, 4.0]], asks=[]),
+        book(1000.05, "A-1-C", "change", 11, prev_change_id=9, bids=[["new", 0.3, 4.0]], asks=[]),
+    ]
+    (tmp_path / "DERIBIT.ws.1.0").write_text("\n".join(lines) + "\n")
+    replay = Replay(tmp_path, VENUES["deribit"])
+    rows = replay.market.rows(2)
+    (frame,) = [frame for frame in replay.frames(INTERVAL_NS) if frame is not None]
+    replay.market.fill(rows, frame)
+    assert rows["symbol"].tolist() == [b"B-1-P", b"A-1-C"]
+    assert rows["synced"].tolist() == [1, 0]
+    assert rows["n_gaps"].tolist() == [0, 1]
+    assert rows["bid"][0] == 0.3
+    assert isnan(rows["bid"][1])
+    assert rows["at_ns"].tolist() == [frame, frame]

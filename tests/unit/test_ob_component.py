@@ -10,7 +10,7 @@ import pytest
 from dolphin_mp import Done
 from dolphin_mp.component import create_component
 from dolphin_mp.workers import ob
-from dolphin_mp.workers.books.record import BOOK, Status
+from dolphin_mp.workers.books.record import BOOK, UPDATE, Status
 from dolphin_mp.workers.ob import OrderBook
 
 if TYPE_CHECKING:
@@ -44,10 +44,11 @@ class Host:
         """Nobody listens."""
 
 
-def started(options: OrderBook.Options, output: Recorder, host: Host | None = None) -> OrderBook:
-    book = create_component(
-        OrderBook, name="ob", options=options, channels={"book": output}, host=host or Host()
-    )
+def started(
+    options: OrderBook.Options, output: Recorder, host: Host | None = None, updates: Recorder | None = None
+) -> OrderBook:
+    channels = {"book": output, "updates": updates or Recorder()}
+    book = create_component(OrderBook, name="ob", options=options, channels=channels, host=host or Host())
     book.setup()
     return book
 
@@ -113,7 +114,8 @@ def test_the_simulator_publishes_one_record_a_step() -> None:
 
 def test_its_clock_advances_by_what_the_host_calls_its_interval() -> None:
     output = Recorder()
-    book = create_component(OrderBook, name="ob", options=Options(), channels={"book": output})
+    channels = {"book": output, "updates": Recorder()}
+    book = create_component(OrderBook, name="ob", options=Options(), channels=channels)
     vars(book)["every_s"] = 0.25
     book.setup()
     for _ in range(3):
@@ -160,6 +162,46 @@ def test_a_replay_ends_with_done_after_its_last_record(capture: Path) -> None:
     assert len(records) == 100  # one each 100 ms of 9.96 recorded seconds
 
 
+def test_each_change_of_a_top_is_published_at_once(capture: Path) -> None:
+    output, updates = Recorder(), Recorder()
+    book = started(Options(feed="replay", path=str(capture), speed=0.0), output, updates=updates)
+    steps_until_done(book)
+    told = [record[()] for record in updates.records]
+    assert [record.dtype for record in updates.records] == [UPDATE] * len(told)
+    assert [int(each["n_applied"]) for each in told] == list(range(201))  # each message raises the bid
+    first, last = told[0], told[-1]
+    assert (first["symbol"], first["bid"], first["ask"], first["ofi_sum"]) == (b"AAUSDT", 8.0, 11.0, 0.0)
+    assert (last["bid"], last["ask"], last["bid_size"], last["ask_size"]) == (9.199, 11.0, 1.0, 3.0)
+    assert (last["ofi_sum"], last["synced"]) == (200.0, 1)
+    assert last["recv_ns"] == output.records[-1]["recv_ns"][0]
+    assert UPDATE.itemsize == sum(UPDATE[name].itemsize for name in UPDATE.names or ())
+
+
+def test_a_lost_book_is_told_too(capture: Path) -> None:
+    path = capture / "BINANCE_FUTURES.ws.1.0"
+    lines = path.read_text().split("\n")
+    path.write_text("\n".join(lines[:50] + lines[51:]))
+    updates = Recorder()
+    steps_until_done(
+        started(Options(feed="replay", path=str(capture), speed=0.0), Recorder(), updates=updates)
+    )
+    last = updates.records[-1][()]
+    assert (last["synced"], last["n_applied"], last["bid"]) == (0, 49, 9.048)
+    assert all(each["synced"] for each in updates.records[:-1])
+
+
+def test_the_simulators_changes_are_told(capture: Path) -> None:
+    updates, output = Recorder(), Recorder()
+    book = started(Options(symbols=["X"], seed=5), output, updates=updates)
+    for _ in range(300):
+        book.step()
+    assert len(updates.records) > 100
+    row, last = output.records[-1][0], updates.records[-1][()]
+    assert [row[name] for name in ("bid", "ask", "ofi")] == [last[name] for name in ("bid", "ask", "ofi_sum")]
+    assert -1 <= row["trade_imbalance"] <= 1
+    assert abs(row["stoikov"] - row["mid"]) < 0.1
+
+
 def test_two_replays_publish_the_same_bits(capture: Path) -> None:
     first, second = replayed(capture), replayed(capture)
     assert [rows.tobytes() for rows in first] == [rows.tobytes() for rows in second]
@@ -203,7 +245,7 @@ def test_a_step_ends_when_it_is_asked_to_stop(capture: Path) -> None:
         ),
         ({"feed": "replay", "path": "/proc/self/fdinfo"}, r"has no file BINANCE_FUTURES\.ws"),
         ({"feed": "live"}, "option feed is 'live': it must be one of sim, replay"),
-        ({"venue": "mtgox"}, "option venue is 'mtgox': it must be one of binance-futures"),
+        ({"venue": "mtgox"}, "option venue is 'mtgox': it must be one of binance-futures, binance-delivery"),
         ({"path": "x"}, 'option path is for feed = "replay"'),
         ({"speed": -1.0}, "option speed is -1.0"),
         ({"speed": float("nan")}, "option speed is nan"),

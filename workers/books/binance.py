@@ -1,4 +1,4 @@
-"""Binance USD-M futures: depth messages and REST snapshots as events.
+"""Binance USD-M futures: depth messages, REST snapshots and aggregated trades as events.
 
 The socket sends no snapshot. It comes by REST with a ``lastUpdateId``; older messages are dropped, the first
 kept one must bridge it (``U <= lastUpdateId <= u``), and from then on each message's ``pu`` must be the
@@ -11,42 +11,41 @@ How-to-manage-a-local-order-book-correctly
 from __future__ import annotations
 
 import re
-from itertools import chain
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import orjson
-
-from dolphin_mp.workers.books.events import BadMessageError, Delta, Event, Joint, Levels, Snapshot
+from dolphin_mp.workers.books import texts
+from dolphin_mp.workers.books.events import BadMessageError, Delta, Event, Joint, Snapshot, Trade
+from dolphin_mp.workers.books.rules import Rules
 
 CAPTURE = "BINANCE_FUTURES"
 """How cryptofeed's raw captures name this venue."""
 
-_DECIMALS = re.compile(r"(?:[0-9]{1,24}(?:\.[0-9]{1,24})?,)*(?:[0-9]{1,24}(?:\.[0-9]{1,24})?)?")
-"""Plain decimals joined by commas: `float` alone would also read "nan", "1_0" and " 7"."""
 _NAMED = re.compile(rb'"(?:stream|s)":\s*"([A-Za-z0-9_]{1,24})[@"]')
-_LATEST_MS = 2**63 // 1_000_000 - 1
+_OTHER = re.compile(rb'"e":\s*"(?!depthUpdate")[A-Za-z0-9_]+"')
 
 
 def parse(payload: bytes) -> tuple[Event, ...]:
-    """Give the events of one socket message; none if it is about something else than depth.
+    """Give the events of one socket message; none if it is about something else than depth and trades.
 
     Raises:
         BadMessageError: the message can't be read, or says what no such message can say.
     """
     try:
-        message = orjson.loads(payload)
-    except orjson.JSONDecodeError as error:
-        raise BadMessageError("undecodable JSON", symbol_in(payload)) from error
+        message = texts.decode(payload)
+    except ValueError as error:
+        raise broken(payload, "undecodable JSON") from error
     data = message.get("data", message) if type(message) is dict else None
     if type(data) is not dict:
-        raise BadMessageError("not a message of the venue", symbol_in(payload))
+        raise broken(payload, "not a message of the venue")
     kind = data.get("e")
     if kind == "depthUpdate":
         return (_delta(data),)
+    if kind == "aggTrade":
+        return (_trade(data),)
     if type(kind) is str or "result" in data:  # another stream, or the answer to a subscription
         return ()
-    raise BadMessageError("no event type", symbol_in(payload))
+    raise broken(payload, "no event type")
 
 
 def parse_reply(url: str, body: bytes) -> Snapshot | None:
@@ -62,14 +61,14 @@ def parse_reply(url: str, body: bytes) -> Snapshot | None:
     if not symbol:
         raise BadMessageError("a depth reply without a symbol")
     try:
-        data = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        data = texts.decode(body)
+    except ValueError as error:
         raise BadMessageError("undecodable JSON", symbol) from error
     if type(data) is not dict:
         raise BadMessageError("not a depth reply", symbol)
-    last_id = _whole(data, "lastUpdateId", symbol)
-    event_ns = _whole(data, "E", symbol, _LATEST_MS) * 1_000_000 if "E" in data else 0
-    return Snapshot(symbol, last_id, event_ns, _levels(data, "bids", symbol), _levels(data, "asks", symbol))
+    last_id = texts.whole(data, "lastUpdateId", symbol)
+    event_ns = texts.whole(data, "E", symbol, texts.LATEST_MS) * 1_000_000 if "E" in data else 0
+    return Snapshot(symbol, last_id, event_ns, *texts.both_sides(data.get("bids"), data.get("asks"), symbol))
 
 
 def symbols_in(url: str) -> list[str]:
@@ -78,14 +77,25 @@ def symbols_in(url: str) -> list[str]:
     query = parse_qs(parts.query)
     if parts.path.endswith("/depth"):
         return query.get("symbol", [])
-    streams = [stream.partition("@") for stream in query.get("streams", [""])[0].split("/")]
-    return list(dict.fromkeys(name.upper() for name, _, kind in streams if kind.startswith("depth")))
+    return _symbols_of(query.get("streams", [""])[0].split("/"))
 
 
-def symbol_in(payload: bytes) -> str | None:
-    """Give the symbol that a broken message seems to be about, so that its loss is counted there."""
-    named = _NAMED.search(payload[:4096])
-    return named[1].decode().upper() if named else None
+def symbols_sent(payload: bytes) -> list[str]:
+    """Give the symbols whose depth a message to the venue asks for."""
+    try:
+        message = texts.decode(payload)
+    except ValueError:
+        return []
+    streams = message.get("params") if type(message) is dict else None
+    return _symbols_of([str(stream) for stream in streams] if type(streams) is list else [])
+
+
+def broken(payload: bytes, reason: str) -> BadMessageError:
+    """Give the error for a message that can't be read, with the symbol that it seems to be about."""
+    head = payload[:4096]
+    named = _NAMED.search(head)
+    symbol = named[1].decode().upper() if named else None
+    return BadMessageError(reason, symbol, of_book=_OTHER.search(head) is None)
 
 
 def joins(delta: Delta, snapshot_id: int) -> Joint:
@@ -95,38 +105,48 @@ def joins(delta: Delta, snapshot_id: int) -> Joint:
     return Joint.BRIDGES if delta.first_id <= snapshot_id else Joint.LEAVES_A_GAP
 
 
+RULES = Rules(joins=joins)
+
+
+def _symbols_of(streams: list[str]) -> list[str]:
+    parts = [stream.partition("@") for stream in streams]
+    return list(dict.fromkeys(name.upper() for name, _, kind in parts if kind.startswith("depth")))
+
+
 def _delta(data: dict[str, Any]) -> Delta:
+    """Give a depth message, all of it checked at once; what fails is looked at again, to say what it was."""
+    symbol, bids, asks = data.get("s"), data.get("b"), data.get("a")
+    first_id, last_id, previous_id, at_ms = data.get("U"), data.get("u"), data.get("pu"), data.get("E")
+    if not (
+        type(symbol) is str
+        and type(first_id) is type(last_id) is type(previous_id) is type(at_ms) is int
+        and 0 <= first_id <= last_id <= texts.MOST_ID
+        and 0 <= previous_id <= texts.MOST_ID
+        and 0 <= at_ms <= texts.LATEST_MS
+    ):
+        raise _complaint(data)
+    numbers = texts.both_sides(bids, asks, symbol)
+    return Delta(symbol, first_id, last_id, previous_id, at_ms * 1_000_000, *numbers)
+
+
+def _complaint(data: dict[str, Any]) -> BadMessageError:
+    """Say what is wrong with the names and numbers of a depth message."""
     symbol = data.get("s")
     if type(symbol) is not str:
-        raise BadMessageError("a depth message without a symbol")
-    first_id, last_id = _whole(data, "U", symbol), _whole(data, "u", symbol)
-    if first_id > last_id:
-        raise BadMessageError(f"ids run backward from {first_id} to {last_id}", symbol)
-    return Delta(
-        symbol,
-        first_id,
-        last_id,
-        _whole(data, "pu", symbol),
-        _whole(data, "E", symbol, _LATEST_MS) * 1_000_000,
-        _levels(data, "b", symbol),
-        _levels(data, "a", symbol),
-    )
-
-
-def _whole(data: dict[str, Any], key: str, symbol: str, most: int = 2**64 - 1) -> int:
-    value = data.get(key)
-    if type(value) is not int or not 0 <= value <= most:  # a bool is an int, but not of this type
-        raise BadMessageError(f"{key} is no whole number", symbol)
-    return value
-
-
-def _levels(data: dict[str, Any], key: str, symbol: str) -> Levels:
-    raw = data.get(key)
+        return BadMessageError("a depth message without a symbol")
     try:
-        if type(raw) is list and set(map(type, raw)) <= {list}:
-            levels = [(float(price), float(size)) for price, size in raw]
-            if _DECIMALS.fullmatch(",".join(chain.from_iterable(raw))):
-                return levels
-    except (TypeError, ValueError):  # not two to a level, or not text, or not a number
-        pass
-    raise BadMessageError(f"{key} is no list of [price, size] in plain decimals", symbol)
+        first_id, last_id, _ = (texts.whole(data, key, symbol) for key in ("U", "u", "pu"))
+        texts.whole(data, "E", symbol, texts.LATEST_MS)
+    except BadMessageError as error:
+        return error
+    return BadMessageError(f"ids run backward from {first_id} to {last_id}", symbol)
+
+
+def _trade(data: dict[str, Any]) -> Trade:
+    symbol, buyer_was_there = data.get("s"), data.get("m")
+    if type(symbol) is not str or type(buyer_was_there) is not bool:
+        raise BadMessageError("a trade without symbol or side", str(symbol), of_book=False)
+    event_ns = texts.milliseconds(data, "T", symbol, of_book=False)
+    price = texts.number(data.get("p"), "p", symbol, of_book=False)
+    size = texts.number(data.get("q"), "q", symbol, of_book=False)
+    return Trade(symbol, event_ns, price, size, not buyer_was_there)

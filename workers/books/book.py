@@ -1,29 +1,34 @@
 """One symbol's order book: each message is checked, then applied whole or not at all.
 
-The venue's ids say whether a message continues the last one. When they don't, or when a complete message
-leaves the best bid above the best ask, something was lost or damaged, and nothing that follows can mend it:
-the book *latches* out of sync, keeps its last good levels for those who want to look, and waits for a new
-snapshot. Messages that arrive meanwhile are held, because a snapshot is always older than some of them.
+The venue's ids say whether a message continues the last one, its checksum whether the outcome is its own.
+When they don't, or when a complete message leaves the best bid above the best ask, something was lost or
+damaged, and nothing that follows can mend it: the book *latches* out of sync, keeps its last good levels for
+those who want to look, and waits for a new snapshot. Where snapshots come another way than the messages,
+those that arrive meanwhile are held, because such a snapshot is always older than some of them.
 
 Speed: prices are dict keys, the best prices are kept and only looked for again when their level is deleted.
-A message that can't cross the book needs no way back; one that might is applied with an undo list.
+A message that can't cross the book and proves nothing needs no way back; any other is applied with one.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from math import inf, isfinite, nan
-from typing import NamedTuple, TypeAlias
+from math import inf, nan
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from dolphin_mp.workers.books.events import Delta, Joint, Levels, Snapshot
-from dolphin_mp.workers.books.near import Near
+from dolphin_mp.workers.books.events import Delta, Fault, Joint, Levels, Proof, Snapshot
+from dolphin_mp.workers.books.side import Side
+
+if TYPE_CHECKING:
+    from dolphin_mp.workers.books.rules import Rules
 
 HELD = 1024
 """Messages held while a book waits for its snapshot: 100 s of Binance's 100 ms stream (chosen)."""
+LEAST_PRICE, MOST_PRICE, MOST_SIZE = 1e-15, 1e12, 1e17
+"""Beyond these nothing is a price or size (chosen): a satoshi is 1e-8, no coin has more than 1e16 pieces."""
 
-Joins: TypeAlias = Callable[[Delta, int], Joint]
-"""A venue's rule: how a delta stands to the snapshot of that id."""
+Heed: TypeAlias = Callable[[Delta | Snapshot], None]
 
 
 class Top(NamedTuple):
@@ -43,10 +48,9 @@ class Book:
         synced: whether the levels are the venue's. Only `load` makes it true.
         fault: why the book is not in sync, for a log.
         n_applied: deltas applied (snapshots are not counted).
-        n_dropped: deltas older than the snapshot.
-        n_bad: messages refused: bad values, gaps, crossings.
-        n_gaps: of these, the id gaps.
-        n_crc_bad: of these, the wrong checksums of venues that send one.
+        n_dropped: messages older than the snapshot, or left aside until one comes.
+        faults: messages refused, by reason: indexed by `Fault`.
+        n_crc_ok: messages and snapshots whose checksum was right.
         n_absent: deletes of levels that were not there, which is normal.
         snapshots: snapshots taken up.
         resyncs: of these, those that put a book in sync again.
@@ -54,41 +58,48 @@ class Book:
 
     __slots__ = (
         "_after",
+        "_ask_side",
         "_asks",
+        "_bid_side",
         "_bids",
+        "_careful",
         "_held",
-        "_joins",
-        "_near_asks",
-        "_near_bids",
+        "_limit",
+        "_rules",
         "_snapshot_id",
         "ask",
         "bid",
         "fault",
+        "faults",
         "n_absent",
         "n_applied",
-        "n_bad",
-        "n_crc_bad",
+        "n_crc_ok",
         "n_dropped",
-        "n_gaps",
         "resyncs",
         "snapshots",
         "synced",
     )
 
-    def __init__(self, joins: Joins) -> None:
-        self._joins = joins
-        self._bids: dict[float, float] = {}
-        self._asks: dict[float, float] = {}
-        self._near_bids = Near(self._bids, higher_is_better=True)
-        self._near_asks = Near(self._asks, higher_is_better=False)
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self._careful = rules.checksum is not None  # every message needs a way back
+        self._bid_side, self._ask_side = Side(higher_is_better=True), Side(higher_is_better=False)
+        self._bids, self._asks = self._bid_side.levels, self._ask_side.levels
         self._held: deque[Delta] = deque(maxlen=HELD)
         self._after: int | None = None  # the id that the next delta must follow; no id is None
         self._snapshot_id = -1
+        self._limit = 0
         self.bid, self.ask = -inf, inf
         self.synced = False
         self.fault = "no snapshot yet"
-        self.n_applied = self.n_dropped = self.n_bad = self.n_gaps = self.n_crc_bad = 0
-        self.n_absent = self.snapshots = self.resyncs = 0
+        self.faults = [0] * len(Fault)
+        self.n_applied = self.n_dropped = self.n_crc_ok = self.n_absent = 0
+        self.snapshots = self.resyncs = 0
+
+    @property
+    def n_bad(self) -> int:
+        """Messages refused, for whatever reason."""
+        return sum(self.faults)
 
     def apply(self, delta: Delta) -> bool:  # noqa: C901 - in one piece: two more calls cost 5 % of all
         """Apply one message; False if it was dropped, held or refused (the counts tell which).
@@ -96,51 +107,58 @@ class Book:
         Each price is compared with the best one, which is needed anyway, and once more only where that
         leaves a doubt. NaN fails every comparison.
         """
-        _, _, _, previous_id, _, bids, asks = delta
+        _, _, _, previous_id, _, bids, asks, _ = delta
         high, low = self.bid, self.ask
         for price, size in bids:
             if price > high:
-                if not 0.0 < price < inf:
-                    return self._refuse()
+                if not LEAST_PRICE <= price <= MOST_PRICE:
+                    return self.refuse(Fault.VALUE)
                 if size:
                     high = price
-            elif not price > 0.0:
-                return self._refuse()
-            if not 0.0 <= size < inf:
-                return self._refuse()
+            elif not price >= LEAST_PRICE:
+                return self.refuse(Fault.VALUE)
+            if not 0.0 <= size <= MOST_SIZE:
+                return self.refuse(Fault.VALUE)
         for price, size in asks:
             if price < low:
-                if not price > 0.0:
-                    return self._refuse()
+                if not LEAST_PRICE <= price <= MOST_PRICE:
+                    return self.refuse(Fault.VALUE)
                 if size:
                     low = price
-            elif not price < inf:
-                return self._refuse()
-            if not 0.0 <= size < inf:
-                return self._refuse()
+            elif not price <= MOST_PRICE:
+                return self.refuse(Fault.VALUE)
+            if not 0.0 <= size <= MOST_SIZE:
+                return self.refuse(Fault.VALUE)
         if previous_id != self._after and not self._begins(delta):
             return False
-        if high > low:
-            return self._apply_unless_crossing(delta, high, low)
+        if high > low or self._careful:
+            return self._apply_or_take_back(delta, high, low)
         self._write(delta, high, low)
         return True
 
-    def load(self, snapshot: Snapshot) -> bool:
-        """Start from a snapshot, then apply what was held; False if it is refused or too old to help."""
+    def load(self, snapshot: Snapshot, each: Heed | None = None) -> bool:
+        """Start from a snapshot, then apply what was held; False if it is refused or too old to help.
+
+        Args:
+            snapshot: all levels.
+            each: hears of the snapshot, and then of each message that was held, once it is applied.
+        """
         if self._is_too_old(snapshot.last_id):
             self.n_dropped += 1
             return False
-        bids, asks = dict(snapshot.bids), dict(snapshot.asks)
-        if not _are_levels(snapshot.bids) or not _are_levels(snapshot.asks) or _crosses(bids, asks):
-            return self._refuse()
-        self._replace(bids, asks)
+        fault = _fault_of(snapshot, self._rules)
+        if fault is not None:
+            return self.refuse(fault)
+        self._replace(snapshot)
         self.resyncs += self.snapshots > 0 and not self.synced
         self.snapshots += 1
         self.synced, self.fault = True, ""
-        self._snapshot_id, self._after = snapshot.last_id, None
+        if each is not None:
+            each(snapshot)
         held, self._held = self._held, deque(maxlen=HELD)
         for delta in held:
-            self.apply(delta)
+            if self.apply(delta) and each is not None:
+                each(delta)
         return True
 
     def top(self) -> Top:
@@ -154,9 +172,9 @@ class Book:
             nan if ask_size is None else ask_size,
         )
 
-    def sizes(self) -> tuple[list[float], list[float]]:
-        """Give the sizes of the best levels of both sides, bids first, each the best first."""
-        return self._near_bids.sizes(), self._near_asks.sizes()
+    def sides(self) -> tuple[Side, Side]:
+        """Give both sides, bids first, to be read only."""
+        return self._bid_side, self._ask_side
 
     def depth(self) -> tuple[int, int]:
         """Give the numbers of levels of both sides, bids first."""
@@ -168,46 +186,62 @@ class Book:
 
     def lose(self, fault: str) -> None:
         """Latch out of sync; only a snapshot heals it."""
-        self.synced, self.fault = False, fault
-        self._after = None
+        if self.synced:
+            self.synced, self.fault = False, fault
+            self._after = None
+
+    def refuse(self, fault: Fault) -> bool:
+        """Count a message that can't be used. Where no id would show its loss, the book is out of sync."""
+        self.faults[fault] += 1
+        if not self._rules.chained:
+            self.lose(f"a message was refused: {fault.name.lower().replace('_', ' ')}")
+        return False
 
     def _is_too_old(self, snapshot_id: int) -> bool:
         if self.synced:
-            return snapshot_id <= (self._snapshot_id if self._after is None else self._after)
-        return bool(self._held) and self._joins(self._held[0], snapshot_id) is Joint.LEAVES_A_GAP
-
-    def _refuse(self) -> bool:
-        self.n_bad += 1
-        return False
+            newest = self._snapshot_id if self._after is None else self._after
+            return snapshot_id <= newest and snapshot_id != 0
+        joins = self._rules.joins
+        if joins is None or not self._held:
+            return False
+        return joins(self._held[0], snapshot_id) is Joint.LEAVES_A_GAP
 
     def _begins(self, delta: Delta) -> bool:
-        """Judge a delta that doesn't follow the last one: is it the first after a snapshot?"""
+        """Judge a delta that doesn't name the last one's id."""
+        after, rules = self._after, self._rules
         if not self.synced:
-            self._held.append(delta)
+            if rules.joins is None:
+                self.n_dropped += 1
+            else:
+                self._held.append(delta)
             return False
-        if self._after is None:
-            joint = self._joins(delta, self._snapshot_id)
+        if after is None and rules.joins is not None:
+            joint = rules.joins(delta, self._snapshot_id)
             if joint is Joint.BRIDGES:
                 return True
             if joint is Joint.OLDER:
                 self.n_dropped += 1
                 return False
-            fault = f"gap: snapshot {self._snapshot_id}, then a message from {delta.first_id}"
+            gap = f"gap: snapshot {self._snapshot_id}, then a message from {delta.first_id}"
+        elif after is not None and rules.follows is not None:
+            if rules.follows(delta, after):
+                return True
+            gap = f"disorder: message {after}, then an older one, {delta.last_id}"
         else:
-            fault = f"gap: message {self._after}, then one that follows {delta.previous_id}"
-        self.n_gaps += 1
-        self.lose(fault)
-        self._held.append(delta)
-        return self._refuse()
+            gap = f"gap: message {after}, then one that follows {delta.previous_id}"
+        self.lose(gap)
+        if rules.joins is not None:
+            self._held.append(delta)
+        return self.refuse(Fault.GAP)
 
     def _write(self, delta: Delta, high: float, low: float) -> None:
         """Write checked levels; ``high`` and ``low`` are the best prices if their levels survive."""
-        _, _, self._after, _, _, bids, asks = delta
+        _, _, self._after, _, _, bids, asks, _ = delta
         if bids and self._write_side(self._bids, bids):
-            self._near_bids.pending.append(bids)
+            self._bid_side.near.pending.append(bids)
             self.bid = high if high in self._bids else self._best_bid()
         if asks and self._write_side(self._asks, asks):
-            self._near_asks.pending.append(asks)
+            self._ask_side.near.pending.append(asks)
             self.ask = low if low in self._asks else self._best_ask()
         self.n_applied += 1
 
@@ -223,54 +257,80 @@ class Book:
                 before = -1
         return len(levels) != before
 
-    def _apply_unless_crossing(self, delta: Delta, high: float, low: float) -> bool:
-        """Apply a message that may cross the book, and take it back if it does."""
-        bids, asks, absent = self._bids, self._asks, self.n_absent
-        bids_before = [(price, bids.get(price)) for price, _ in delta.bids]
-        asks_before = [(price, asks.get(price)) for price, _ in delta.asks]
+    def _apply_or_take_back(self, delta: Delta, high: float, low: float) -> bool:
+        """Apply a message that may prove wrong, and take it back if it does."""
+        sides = (self._bid_side, delta.bids), (self._ask_side, delta.asks)
+        before = [side.was(changes) for side, changes in sides]
+        absent = self.n_absent
         self._write(delta, high, low)
-        if self.bid <= self.ask:
+        if delta.proof is not None:
+            self._bid_side.note(delta.bids, delta.proof.bids)
+            self._ask_side.note(delta.asks, delta.proof.asks)
+        cut = [side.cut(self._limit) if self._limit else [] for side, _ in sides]
+        fault = self._doubt(delta.proof)
+        if fault is None:
             return True
-        crossed = f"crossed: bid {self.bid!r} over ask {self.ask!r}"
-        _restore(bids, bids_before)
-        _restore(asks, asks_before)
-        self._near_bids.forget()
-        self._near_asks.forget()
+        self.lose(self._saying(fault))
+        for (side, _), was, gone in zip(sides, before, cut, strict=True):
+            side.restore([*gone, *was])
         self.bid, self.ask = self._best_bid(), self._best_ask()
         self.n_absent = absent
         self.n_applied -= 1
-        self.lose(crossed)
-        return self._refuse()
+        return self.refuse(fault)
 
-    def _replace(self, bids: dict[float, float], asks: dict[float, float]) -> None:
-        self._bids.clear()
-        self._asks.clear()
-        self._bids.update(bids)
-        self._asks.update(asks)
-        self._near_bids.forget()
-        self._near_asks.forget()
+    def _doubt(self, proof: Proof | None) -> Fault | None:
+        """Say what is wrong with the book as it stands."""
+        checksum = self._rules.checksum
+        if proof is not None and proof.checksum is not None and checksum is not None:
+            texts = [side.best_texts(checksum.depth) for side in self.sides()]
+            if checksum.of(*texts) != proof.checksum:
+                return Fault.CHECKSUM
+            self.n_crc_ok += 1
+        return Fault.CROSSED if self.bid > self.ask else None
+
+    def _saying(self, fault: Fault) -> str:
+        if fault is Fault.CROSSED:
+            return f"crossed: bid {self.bid!r} over ask {self.ask!r}"
+        return "the checksum is not the venue's"
+
+    def _replace(self, snapshot: Snapshot) -> None:
+        proof = snapshot.proof
+        self._bid_side.replace(snapshot.bids, () if proof is None else proof.bids)
+        self._ask_side.replace(snapshot.asks, () if proof is None else proof.asks)
         self.bid, self.ask = self._best_bid(), self._best_ask()
+        self.n_crc_ok += proof is not None and proof.checksum is not None
+        self._snapshot_id, self._limit = snapshot.last_id, snapshot.limit
+        self._careful = self._rules.checksum is not None or bool(self._limit)
+        self._after = None if self._rules.joins is not None else snapshot.last_id
 
     def _best_bid(self) -> float:
-        best = self._near_bids.best()
+        best = self._bid_side.near.best()
         return -inf if best is None else best
 
     def _best_ask(self) -> float:
-        best = self._near_asks.best()
+        best = self._ask_side.near.best()
         return inf if best is None else best
 
 
+def _fault_of(snapshot: Snapshot, rules: Rules) -> Fault | None:
+    """Say what is wrong with a snapshot by itself."""
+    if not _are_levels(snapshot.bids) or not _are_levels(snapshot.asks):
+        return Fault.VALUE
+    proof, checksum = snapshot.proof, rules.checksum
+    if proof is not None and proof.checksum is not None and checksum is not None:
+        bids = _best(snapshot.bids, proof.bids, checksum.depth, higher_is_better=True)
+        asks = _best(snapshot.asks, proof.asks, checksum.depth, higher_is_better=False)
+        if checksum.of(bids, asks) != proof.checksum:
+            return Fault.CHECKSUM
+    crossed = bool(snapshot.bids) and bool(snapshot.asks) and max(snapshot.bids)[0] > min(snapshot.asks)[0]
+    return Fault.CROSSED if crossed else None
+
+
+def _best(levels: Levels, texts: list[str], count: int, *, higher_is_better: bool) -> list[str]:
+    """Give the texts of the best levels, the best first."""
+    by_price = {price: text for (price, _), text in zip(levels, texts, strict=True)}
+    return [by_price[price] for price in sorted(by_price, reverse=higher_is_better)[:count]]
+
+
 def _are_levels(levels: Levels) -> bool:
-    return all(0.0 < price < inf and size > 0.0 and isfinite(size) for price, size in levels)
-
-
-def _crosses(bids: dict[float, float], asks: dict[float, float]) -> bool:
-    return bool(bids) and bool(asks) and max(bids) > min(asks)
-
-
-def _restore(levels: dict[float, float], before: list[tuple[float, float | None]]) -> None:
-    for price, size in before:
-        if size is None:
-            levels.pop(price, None)
-        else:
-            levels[price] = size
+    return all(LEAST_PRICE <= price <= MOST_PRICE and 0.0 < size <= MOST_SIZE for price, size in levels)

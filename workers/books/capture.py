@@ -38,6 +38,7 @@ class Kind(Enum):
     """What a line records."""
 
     RECEIVED = auto()
+    SENT = auto()
     REPLY = auto()
     CONNECTED = auto()
     BAD = auto()
@@ -77,11 +78,12 @@ def read_capture(files: list[Path]) -> Iterator[Line]:
 
 
 def read_file(path: Path) -> Iterator[Line]:
-    """Give the lines of one file; blank ones and those that no book needs are left out."""
+    """Give the lines of one file; blank ones and the configuration are left out."""
     with path.open("rb") as file:
         texts = (text.strip() for text in file)
-        lines = (read_line(text) for text in texts if text and not text.startswith(b"configuration: "))
-        yield from in_order(line for line in lines if line is not None)
+        yield from in_order(
+            read_line(text) for text in texts if text and not text.startswith(b"configuration: ")
+        )
 
 
 def in_order(lines: Iterable[Line]) -> Iterator[Line]:
@@ -116,8 +118,8 @@ def _at_latest(line: Line, last_ns: int | None) -> Line:
     return line if good else Line(last_ns or 0, Kind.BAD, "", line.payload)
 
 
-def read_line(text: bytes) -> Line | None:
-    """Give one line as a record; None if it was sent, not received. Its time is 0 if it is bad."""
+def read_line(text: bytes) -> Line:
+    """Give one line as a record. Its time is 0 if it is bad."""
     if text[:1].isdigit():
         stamp, colon, payload = text.partition(_RECEIVED)
         return _line(stamp if colon else b"", Kind.RECEIVED, b"", payload)
@@ -125,7 +127,9 @@ def read_line(text: bytes) -> Line | None:
         url, arrow, stamp = text.partition(_CONNECTED)
         if arrow:
             return _line(stamp, Kind.CONNECTED, url, b"")
-        return None if _SENT in text else _line(b"", Kind.BAD, b"", text)
+        url, arrow, rest = text.partition(_SENT)
+        stamp, colon, payload = rest.partition(_RECEIVED)
+        return _line(stamp if colon else b"", Kind.SENT, url, payload or text)
     if text.startswith((b"https://", b"http://")):
         url, arrow, rest = text.partition(_REPLY)
         stamp, colon, body = rest.partition(_RECEIVED)

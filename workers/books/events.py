@@ -1,4 +1,4 @@
-"""What a venue said, as plain records: a snapshot of a whole book, or the levels that changed since.
+"""What a venue said, as plain records: a snapshot of a whole book, the levels that changed since, a trade.
 
 Levels are ``(price, size)`` pairs of floats in the order received; size 0 deletes. The venue's module has
 seen to it that they *are* numbers; whether the numbers make sense is the book's question.
@@ -6,10 +6,23 @@ seen to it that they *are* numbers; whether the numbers make sense is the book's
 
 from __future__ import annotations
 
-from enum import Enum, auto
+from enum import Enum, IntEnum, auto
 from typing import NamedTuple, TypeAlias
 
 Levels: TypeAlias = list[tuple[float, float]]
+
+
+class Proof(NamedTuple):
+    """What a venue's checksum is made of.
+
+    The texts are each level's share in it, made from the very characters that the venue sent: one for each
+    of the message's bids and asks, in their order.
+    """
+
+    bids: list[str]
+    asks: list[str]
+    checksum: int | None
+    """Of the best levels after this message; None if the message carries none."""
 
 
 class Delta(NamedTuple):
@@ -22,19 +35,41 @@ class Delta(NamedTuple):
     event_ns: int
     bids: Levels
     asks: Levels
+    proof: Proof | None = None
 
 
 class Snapshot(NamedTuple):
-    """All levels of one symbol as of one update id."""
+    """All levels of one symbol as of one update id; 0 where the venue numbers nothing."""
 
     symbol: str
     last_id: int
     event_ns: int
     bids: Levels
     asks: Levels
+    proof: Proof | None = None
+    limit: int = 0
+    """Levels of a side that the venue goes on telling about; 0: all."""
 
 
-Event: TypeAlias = Delta | Snapshot
+class Trade(NamedTuple):
+    """Somebody bought from the asks or sold to the bids."""
+
+    symbol: str
+    event_ns: int
+    price: float
+    size: float
+    bought: bool
+
+
+class Opened(NamedTuple):
+    """A connection's short name for a symbol, by which a broken message may still be known."""
+
+    symbol: str
+    channel: int
+    of_book: bool
+
+
+Event: TypeAlias = Delta | Snapshot | Trade | Opened
 
 
 class Joint(Enum):
@@ -45,9 +80,42 @@ class Joint(Enum):
     LEAVES_A_GAP = auto()
 
 
-class BadMessageError(ValueError):
-    """A message that no book may see; ``symbol`` is whose it was, None if that can't be told."""
+class Fault(IntEnum):
+    """Why a message was refused; each is counted by itself."""
 
-    def __init__(self, reason: str, symbol: str | None = None) -> None:
+    UNREADABLE = 0
+    """Undecodable, cut short, or of a shape that the venue doesn't use."""
+    VALUE = 1
+    """A price or size that can't be one."""
+    UNKNOWN_SYMBOL = 2
+    GAP = 3
+    """The ids or times don't continue those before."""
+    CHECKSUM = 4
+    CROSSED = 5
+    """The best bid would be above the best ask."""
+
+
+class BadMessageError(ValueError):
+    """A message that no book may see.
+
+    Attributes:
+        symbol: whose it was; None if that can't be told.
+        fault: what it is counted as.
+        of_book: False if it surely was about something else than a book, a trade for example.
+        channel: the connection's number for what it is about, if that is all that can be told.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        symbol: str | None = None,
+        fault: Fault = Fault.UNREADABLE,
+        *,
+        of_book: bool = True,
+        channel: int | None = None,
+    ) -> None:
         super().__init__(reason if symbol is None else f"{symbol}: {reason}")
         self.symbol = symbol
+        self.fault = fault
+        self.of_book = of_book
+        self.channel = channel

@@ -2,23 +2,79 @@
 
 from __future__ import annotations
 
-from math import nan
-from typing import TYPE_CHECKING
+from math import fsum, log, nan
+from operator import mul
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from dolphin_mp.workers.books.book import Book, Top
+    from dolphin_mp.workers.books.side import Side
 
-    from dolphin_mp.workers.books.book import Top
+NEAR_BP, FAR_BP = 10.0, 50.0
+"""Distances from the mid price within which depth is summed, in basis points."""
+LEVELS = 20
+"""Levels of the widest imbalance, and of the slope."""
+_EDGE = 1e-12
+"""Relative. A price that lies just at a distance is within it; no two prices of a venue are this close."""
 
 
-def mid_price(top: Top) -> float:
-    """Give (bid + ask) / 2."""
-    return (top.bid + top.ask) / 2
+class Numbers(NamedTuple):
+    """What the levels of a book come to, whenever they were reached."""
+
+    mid: float
+    spread_bps: float
+    microprice: float
+    imb1: float
+    imb5: float
+    imb20: float
+    depth_bid_10bp: float
+    depth_ask_10bp: float
+    depth_bid_50bp: float
+    depth_ask_50bp: float
+    slope: float
 
 
-def spread_bps(top: Top) -> float:
-    """Give the spread in basis points of the mid price."""
-    return 1e4 * (top.ask - top.bid) / mid_price(top)
+UNKNOWN = Numbers(*(nan for _ in Numbers._fields))
+
+
+def numbers_of(book: Book, top: Top) -> Numbers:
+    """Give all numbers of a book in sync; unknown if a side is empty."""
+    bid, ask, bid_size, ask_size = top
+    if bid != bid or ask != ask:
+        return UNKNOWN
+    mid = (bid + ask) / 2
+    bid_side, ask_side = book.sides()
+    near, far = mid * (NEAR_BP / 1e4), mid * (FAR_BP / 1e4)
+    edge = mid * _EDGE
+    bids5, bids20, bids_near, bids_far, bid_slope = _read(bid_side, mid, mid - far - edge, mid - near - edge)
+    asks5, asks20, asks_near, asks_far, ask_slope = _read(ask_side, mid, mid + far + edge, mid + near + edge)
+    return Numbers(
+        mid,
+        1e4 * (ask - bid) / mid,
+        microprice(top),
+        (bid_size - ask_size) / (bid_size + ask_size),
+        (bids5 - asks5) / (bids5 + asks5),
+        (bids20 - asks20) / (bids20 + asks20),
+        bids_near,
+        asks_near,
+        bids_far,
+        asks_far,
+        (bid_slope + ask_slope) / 2,
+    )
+
+
+def _read(side: Side, mid: float, reach: float, inner: float) -> tuple[float, float, float, float, float]:
+    """Give a side's sizes in the best 5 and 20 levels, its depth near and far, its slope."""
+    prices, near, far = side.near.within(reach, inner, LEVELS)
+    sizes = list(map(side.levels.__getitem__, prices))
+    best5 = sum(sizes[:5])
+    best20 = best5 + sum(sizes[5:LEVELS])
+    worth = list(map(mul, prices, sizes[:far]))
+    depth = sum(worth[:near])
+    last = prices[LEVELS - 1] if len(prices) >= LEVELS else prices[-1]
+    distance = abs(last - prices[0])
+    slope = log(best20 / sizes[0]) * mid / (distance * 1e4) if distance else nan
+    return best5, best20, depth, depth + sum(worth[near:]), slope
 
 
 def microprice(top: Top) -> float:
@@ -30,12 +86,9 @@ def microprice(top: Top) -> float:
     return (top.ask_size * top.bid + top.bid_size * top.ask) / (top.bid_size + top.ask_size)
 
 
-def imbalance(bid_sizes: Sequence[float], ask_sizes: Sequence[float]) -> float:
-    """Give (bids - asks) / (bids + asks) over the sizes given, in [-1, 1]; NaN if a side is empty."""
-    if not bid_sizes or not ask_sizes:
-        return nan
-    bids, asks = sum(bid_sizes), sum(ask_sizes)
-    return (bids - asks) / (bids + asks)
+def balance(plus: float, minus: float) -> float:
+    """Give (plus - minus) / (plus + minus), in [-1, 1]; NaN if there is nothing of either."""
+    return (plus - minus) / (plus + minus) if plus or minus else nan
 
 
 def order_flow(before: Top, after: Top) -> float:
@@ -46,17 +99,28 @@ def order_flow(before: Top, after: Top) -> float:
     Source: Cont, Kukanov and Stoikov, The price impact of order book events, Journal of Financial
     Econometrics 12 (2014), equation (2).
     """
-    flow = 0.0
-    if after.bid >= before.bid:
-        flow += after.bid_size
-    if after.bid <= before.bid:
-        flow -= before.bid_size
-    if after.ask <= before.ask:
-        flow -= after.ask_size
-    if after.ask >= before.ask:
-        flow += before.ask_size
-    return flow if flow == flow and _two_sided(before) and _two_sided(after) else 0.0
+    if not is_two_sided(before) or not is_two_sided(after):
+        return 0.0
+    return fsum(
+        (
+            after.bid_size if after.bid >= before.bid else 0.0,
+            -before.bid_size if after.bid <= before.bid else 0.0,
+            -after.ask_size if after.ask <= before.ask else 0.0,
+            before.ask_size if after.ask >= before.ask else 0.0,
+        )
+    )
 
 
-def _two_sided(top: Top) -> bool:
+def is_two_sided(top: Top) -> bool:
+    """Tell whether both sides have a level."""
     return top.bid == top.bid and top.ask == top.ask
+
+
+def quality(depth: float, usual_depth: float, spread: float, usual_spread: float) -> float:
+    """Give how good it is to trade now, from 0 to 1: 1 with at least the usual depth and at most the spread.
+
+    min(1, depth / usual) * min(1, usual spread / spread) (chosen).
+    """
+    deep = min(1.0, depth / usual_depth) if usual_depth > 0 else float(depth > 0)
+    narrow = min(1.0, usual_spread / spread) if spread > 0 else 1.0
+    return deep * narrow

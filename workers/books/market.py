@@ -2,57 +2,19 @@
 
 from __future__ import annotations
 
-from math import nan
 from typing import TYPE_CHECKING, Any
 
-from dolphin_mp.workers.books.book import Book, Joins, Top
-from dolphin_mp.workers.books.events import BadMessageError, Delta, Event, Snapshot
-from dolphin_mp.workers.books.features import order_flow
-from dolphin_mp.workers.books.record import BOOK, SYMBOL_BYTES, Status, empty_rows, features_of, status_of
+from dolphin_mp.workers.books.entry import Entry
+from dolphin_mp.workers.books.events import BadMessageError, Event, Fault, Opened
+from dolphin_mp.workers.books.record import DEAD_AFTER_NS, STALE_AFTER_NS, SYMBOL_BYTES, empty_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     import numpy as np
 
-_NO_TOP = Top(nan, nan, nan, nan)
-
-
-class Entry:
-    """One symbol: its book, and what the row says besides."""
-
-    __slots__ = ("book", "changed", "event_ns", "label", "ofi", "recv_ns", "row", "status", "symbol", "top")
-
-    def __init__(self, symbol: str, row: int, joins: Joins) -> None:
-        self.symbol, self.label = symbol, symbol.encode()
-        self.row = row
-        self.book = Book(joins)
-        self.top = _NO_TOP
-        self.ofi = 0.0
-        self.event_ns = self.recv_ns = 0
-        self.status = Status.INIT
-        self.changed = True
-
-    def values(self) -> tuple[Any, ...]:
-        """Give the row in the order of `BOOK`'s fields."""
-        book, top = self.book, self.top
-        return (
-            self.label,
-            *top,
-            *features_of(book, top),
-            self.ofi,
-            *book.depth(),
-            book.n_applied,
-            book.n_dropped,
-            book.n_bad,
-            book.n_gaps,
-            book.n_crc_bad,
-            book.resyncs,
-            self.event_ns,
-            self.recv_ns,
-            book.synced,
-            self.status,
-        )
+    from dolphin_mp.workers.books.book import Book
+    from dolphin_mp.workers.books.rules import Rules
 
 
 class Market:
@@ -64,9 +26,10 @@ class Market:
 
     Args:
         symbols: whose books are kept, in the order of the rows.
-        joins: the venue's rule for the first message after a snapshot.
+        rules: the venue's.
         others: symbols of the feed that nobody asked for: their messages are left aside, not bad.
         report: hears one line when a book loses its sync or finds it again.
+        changed: hears of each change of a top, as a row of `record.UPDATE`.
 
     Attributes:
         heard_ns: when the feed last spoke, in its own clock.
@@ -76,17 +39,23 @@ class Market:
     def __init__(
         self,
         symbols: Sequence[str],
-        joins: Joins,
+        rules: Rules,
         *,
         others: Iterable[str] = (),
         report: Callable[[str], None] = lambda line: None,  # noqa: ARG005 - nobody listens
+        changed: Callable[[tuple[Any, ...]], None] | None = None,
     ) -> None:
         if not symbols:
             raise ValueError("a market needs at least one symbol")
-        self._entries = {symbol: Entry(symbol, row, joins) for row, symbol in enumerate(symbols)}
+        self._entries = {
+            symbol: Entry(symbol, row, rules, report, changed) for row, symbol in enumerate(symbols)
+        }
         self._first = self._entries[symbols[0]]
         self._others = frozenset(others) - set(symbols)
-        self._report = report
+        self._rules = rules
+        self._channels: dict[int, Opened] = {}
+        self._silence = 0
+        self._filled: np.ndarray[Any, Any] | None = None
         self.heard_ns = 0
         self.n_ignored = 0
 
@@ -110,38 +79,43 @@ class Market:
         """Apply an event; False if it changed no level."""
         entry = self._entries.get(event.symbol)
         if entry is None:
-            self._leave(event.symbol)
+            self._leave(event)
             return False
-        entry.changed = True
-        book = entry.book
-        synced = book.synced
-        done = book.apply(event) if isinstance(event, Delta) else self._load(entry, event)
-        if done:
-            entry.event_ns, entry.recv_ns = event.event_ns, recv_ns
-            before, entry.top = entry.top, book.top()
-            if synced and type(event) is Delta:
-                entry.ofi += order_flow(before, entry.top)
-        if synced and not book.synced:
-            self._report(f"{entry.symbol} lost its book ({book.fault}): no numbers until a new snapshot")
-        return done
+        if isinstance(event, Opened):
+            self._channels[event.channel] = event
+            return False
+        return entry.take(event, recv_ns)
 
     def note_bad(self, error: BadMessageError) -> None:
-        """Count a message that could not be read."""
-        entry = self._entries.get(error.symbol or "")
-        if entry is None:
-            self._leave(error.symbol)
+        """Count a message that could not be read.
+
+        Where the loss of a message shows nowhere, each book that it may have been for is lost with it.
+        """
+        symbol, of_book = error.symbol, error.of_book
+        opened = self._channels.get(-1 if error.channel is None else error.channel)
+        if symbol is None and opened is not None:
+            symbol, of_book = opened.symbol, opened.of_book
+        entry = self._entries.get(symbol or "")
+        if entry is not None:
+            entry.refuse(error.fault, of_book=of_book)
+        elif symbol in self._others:
+            self.n_ignored += 1
         else:
-            entry.book.n_bad += 1
-            entry.changed = True
+            self._first.refuse(error.fault if symbol is None else Fault.UNKNOWN_SYMBOL, of_book=False)
+            if symbol is None and of_book and not self._rules.chained:
+                for each in self._entries.values():
+                    each.lose(f"a message of unknown symbol: {error}")
 
     def fill(self, rows: np.ndarray[Any, Any], now_ns: int) -> None:
         """Bring the rows up to date as of then."""
         silent_ns = now_ns - self.heard_ns
+        silence = (silent_ns > STALE_AFTER_NS) + (silent_ns > DEAD_AFTER_NS)
+        anew = silence != self._silence or rows is not self._filled
+        self._silence, self._filled = silence, rows
         for entry in self._entries.values():
-            status = status_of(entry.book, silent_ns)
-            if entry.changed or status is not entry.status:
-                entry.changed, entry.status = False, status
-                rows[entry.row] = entry.values()
+            if entry.changed or now_ns >= entry.due_ns or anew:
+                rows[entry.row] = entry.values(now_ns, silent_ns)
+        rows["at_ns"][: len(self._entries)] = now_ns
 
     def rows(self, count: int) -> np.ndarray[Any, Any]:
         """Give `count` rows to be filled, unused ones without a symbol.
@@ -154,25 +128,15 @@ class Market:
                 f"{len(self._entries)} symbols don't fit {count} rows: name fewer in the option symbols, "
                 "or raise the option max_symbols"
             )
-        rows = empty_rows(count)
-        for entry in self._entries.values():
-            entry.changed = True
-        return rows
+        return empty_rows(count)
 
-    def _load(self, entry: Entry, snapshot: Snapshot) -> bool:
-        book = entry.book
-        resyncs = book.resyncs
-        done = book.load(snapshot)
-        if book.resyncs > resyncs and book.synced:
-            self._report(f"{entry.symbol} has its book again, from snapshot {snapshot.last_id}")
-        return done
-
-    def _leave(self, symbol: str | None) -> None:
-        if symbol in self._others:
+    def _leave(self, event: Event) -> None:
+        if isinstance(event, Opened):
+            self._channels[event.channel] = event
+        elif event.symbol in self._others:
             self.n_ignored += 1
         else:
-            self._first.book.n_bad += 1
-            self._first.changed = True
+            self._first.refuse(Fault.UNKNOWN_SYMBOL, of_book=False)
 
 
 def check_symbols(symbols: Sequence[object]) -> None:
@@ -186,6 +150,3 @@ def check_symbols(symbols: Sequence[object]) -> None:
             raise ValueError(f"symbol {symbol!r} must be text of 1 to {SYMBOL_BYTES} ASCII characters")
     if len(set(symbols)) < len(symbols):
         raise ValueError(f"a symbol is named twice in {list(symbols)!r}")
-
-
-__all__ = ["BOOK", "Market", "check_symbols"]

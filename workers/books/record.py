@@ -1,4 +1,4 @@
-"""The published row of a book: its layout, its states, and how it is made."""
+"""What is published: the row of a book, the change of a top, their layouts and states."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dolphin_mp.workers.books.features import imbalance, microprice, mid_price, spread_bps
+from dolphin_mp.workers.books.features import Numbers
+from dolphin_mp.workers.books.windows import Moving
 
 if TYPE_CHECKING:
-    from dolphin_mp.workers.books.book import Book, Top
+    from dolphin_mp.workers.books.book import Book
 
 SYMBOL_BYTES = 24
 
@@ -34,30 +35,35 @@ class Status(IntEnum):
 STALE_AFTER_NS = 5_000_000_000
 DEAD_AFTER_NS = 30_000_000_000
 
+_TOP = [("bid", "f8"), ("ask", "f8"), ("bid_size", "f8"), ("ask_size", "f8")]
+FEATURES = (*Numbers._fields, *Moving._fields, "stoikov")
+"""What becomes NaN when the book is out of sync or a side is empty."""
+COUNTS = (
+    "n_bids",
+    "n_asks",
+    "n_applied",
+    "n_dropped",
+    "n_bad",
+    "n_unreadable",
+    "n_bad_values",
+    "n_unknown",
+    "n_gaps",
+    "n_crc_bad",
+    "n_crossed",
+    "n_crc_ok",
+    "resyncs",
+)
+
 BOOK = np.dtype(
     [
         ("symbol", f"S{SYMBOL_BYTES}"),
-        ("bid", "f8"),
-        ("ask", "f8"),
-        ("bid_size", "f8"),
-        ("ask_size", "f8"),
-        ("mid", "f8"),
-        ("spread_bps", "f8"),
-        ("microprice", "f8"),
-        ("imb1", "f8"),
-        ("imb5", "f8"),
-        ("imb20", "f8"),
+        *_TOP,
+        *((name, "f8") for name in FEATURES),
         ("ofi", "f8"),
-        ("n_bids", "u8"),
-        ("n_asks", "u8"),
-        ("n_applied", "u8"),
-        ("n_dropped", "u8"),
-        ("n_bad", "u8"),
-        ("n_gaps", "u8"),
-        ("n_crc_bad", "u8"),
-        ("resyncs", "u8"),
+        *((name, "u8") for name in COUNTS),
         ("event_ns", "i8"),
         ("recv_ns", "i8"),
+        ("at_ns", "i8"),
         ("synced", "u4"),
         ("status", "u4"),
     ],
@@ -68,7 +74,20 @@ BOOK = np.dtype(
 The last two fill a word, so that a row has no padding: equal rows are equal bytes, copied or not.
 """
 
-_UNKNOWN = (nan, nan, nan, nan, nan, nan)
+UPDATE = np.dtype(
+    [
+        ("symbol", f"S{SYMBOL_BYTES}"),
+        *_TOP,
+        ("n_applied", "u8"),
+        ("ofi_sum", "f8"),
+        ("recv_ns", "i8"),
+        ("synced", "u8"),
+    ],
+    align=True,
+)
+"""One change of a symbol's top."""
+
+UNKNOWN = (nan,) * len(FEATURES)
 
 
 def status_of(book: Book, silent_ns: int) -> Status:
@@ -89,18 +108,3 @@ def empty_rows(count: int) -> np.ndarray[Any, Any]:
         if BOOK[name].kind == "f":
             rows[name] = nan
     return rows
-
-
-def features_of(book: Book, top: Top) -> tuple[float, float, float, float, float, float]:
-    """Give mid, spread_bps, microprice, imb1, imb5, imb20; all NaN out of sync or with an empty side."""
-    if not book.synced or top.bid != top.bid or top.ask != top.ask:
-        return _UNKNOWN
-    bids, asks = book.sizes()
-    return (
-        mid_price(top),
-        spread_bps(top),
-        microprice(top),
-        imbalance(bids[:1], asks[:1]),
-        imbalance(bids[:5], asks[:5]),
-        imbalance(bids, asks),
-    )

@@ -7,7 +7,7 @@ give the same rows in the same order, at any speed.
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dolphin_mp.workers.books.capture import CaptureError, Kind, Line, capture_files, read_capture, read_file
 from dolphin_mp.workers.books.events import BadMessageError, Snapshot
@@ -36,6 +36,7 @@ class Replay:
         venue: the module that reads its messages.
         symbols: whose books are kept; all that the capture subscribes to if empty.
         report: hears one line when a book loses its sync or finds it again.
+        changed: hears of each change of a top, as a row of `record.UPDATE`.
 
     Raises:
         CaptureError: no capture there, or it names no symbol.
@@ -48,6 +49,7 @@ class Replay:
         symbols: Sequence[str] = (),
         *,
         report: Callable[[str], None] = lambda line: None,  # noqa: ARG005 - nobody listens
+        changed: Callable[[tuple[Any, ...]], None] | None = None,
     ) -> None:
         self._files = capture_files(folder, venue.CAPTURE)
         self._venue = venue
@@ -57,7 +59,7 @@ class Replay:
             raise CaptureError(f"the capture at {folder} names no symbol: give the option symbols")
         self.symbols = tuple(symbols) or subscribed
         check_symbols(self.symbols)
-        self.market = Market(self.symbols, venue.joins, others=subscribed, report=report)
+        self.market = Market(self.symbols, venue.RULES, others=subscribed, report=report, changed=changed)
 
     def frames(self, interval_ns: int, now_ns: Callable[[int], int] | None = None) -> Iterator[int | None]:
         """Play the capture; after each yield the market is as of that time in the capture's clock.
@@ -96,7 +98,7 @@ class Replay:
             elif line.kind is Kind.REPLY:
                 self._take_reply(line)
             elif line.kind is Kind.BAD:
-                market.note_bad(BadMessageError("no record", self._venue.symbol_in(line.payload)))
+                market.note_bad(self._venue.broken(line.payload, "no record"))
         except BadMessageError as error:
             market.note_bad(error)
 
@@ -113,6 +115,8 @@ class Replay:
             lines = read_file(path)
             for line in lines if ".http." in path.name else islice(lines, _HEAD):
                 symbols += self._venue.symbols_in(line.url)
+                if line.kind is Kind.SENT:
+                    symbols += self._venue.symbols_sent(line.payload)
                 if line.kind is Kind.REPLY:
                     self._keep_first(line)
         return tuple(dict.fromkeys(symbols))

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from decimal import Decimal
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from dolphin_mp.workers.books.events import Delta, Joint, Levels, Snapshot
+from dolphin_mp.workers.books.events import Delta, Levels, Snapshot, Trade
 from dolphin_mp.workers.books.market import Market, check_symbols
+from dolphin_mp.workers.books.rules import Rules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 LIMIT_RATE = 1.0
 """Limit orders a second on each price of each side (all rates are chosen: a lively but small market)."""
@@ -28,6 +29,7 @@ CANCEL_RATE = 0.25
 """Of each resting lot, a second."""
 REACH = 40
 """Ticks from the opposite best within which limit orders arrive."""
+RULES = Rules()
 WARM_UP_S = 30.0
 """Simulated before the first snapshot: 7.5 mean lives of a lot, so that the start is forgotten."""
 
@@ -81,12 +83,14 @@ class Flow:
     Bids never meet asks, because limit orders arrive below the best ask and above the best bid.
     """
 
-    __slots__ = ("_due_s", "_random", "asks", "bids")
+    __slots__ = ("_due_s", "_random", "asks", "bids", "trades")
 
     def __init__(self, seed: str, mid_ticks: int) -> None:
         self._random = Random(seed)  # noqa: S311 - a market, not a secret
         self.bids, self.asks = Side(+1, mid_ticks - 1), Side(-1, mid_ticks + 1)
         self._due_s = 0.0
+        self.trades: list[tuple[int, bool]] = []
+        """Price in ticks, and whether it was bought, of each lot that a market order took."""
 
     def advance(self, until_s: float) -> None:
         """Let all orders happen that arrive until then."""
@@ -110,7 +114,9 @@ class Flow:
         draw -= 2 * limits
         if draw < 2 * MARKET_RATE:
             side = bids if draw < MARKET_RATE else asks
-            side.remove(side.best)
+            if side.lots > 1:
+                self.trades.append((side.best, side is asks))
+                side.remove(side.best)
             return
         lot = int((draw - 2 * MARKET_RATE) / CANCEL_RATE)
         if lot < bids.lots:
@@ -130,6 +136,7 @@ class Simulator:
         price: at the start.
         prices: at the start, for symbols that differ from it.
         start_ns: the clock's first time; it counts simulated time from there.
+        changed: hears of each change of a top, as a row of `record.UPDATE`.
     """
 
     def __init__(
@@ -142,9 +149,10 @@ class Simulator:
         price: float = 100.0,
         prices: Mapping[str, float] | None = None,
         start_ns: int = 0,
+        changed: Callable[[tuple[Any, ...]], None] | None = None,
     ) -> None:
         check_symbols(symbols)
-        self.market = Market(symbols, _joins)
+        self.market = Market(symbols, RULES, changed=changed)
         self._tick, self._lot, self._start_ns = tick, lot, start_ns
         self._digits = max(0, -int(Decimal(repr(tick)).normalize().as_tuple().exponent))
         at_start = dict.fromkeys(symbols, price) | dict(prices or {})
@@ -164,6 +172,7 @@ class Simulator:
             self.market.take(Snapshot(symbol, 0, self._start_ns, bids, asks), self._start_ns)
             flow.bids.touched.clear()
             flow.asks.touched.clear()
+            flow.trades.clear()
         frame = 0
         while True:
             now_ns = self._start_ns + frame * interval_ns
@@ -174,8 +183,15 @@ class Simulator:
             now_ns += interval_ns
             for symbol, flow in self._flows.items():
                 flow.advance(WARM_UP_S + frame * interval_ns / 1e9)
+                self._trade(symbol, flow, now_ns)
                 bids, asks = self._changes(flow.bids), self._changes(flow.asks)
                 self.market.take(Delta(symbol, frame, frame, frame - 1, now_ns, bids, asks), now_ns)
+
+    def _trade(self, symbol: str, flow: Flow, now_ns: int) -> None:
+        for ticks, bought in flow.trades:
+            price = round(ticks * self._tick, self._digits)
+            self.market.take(Trade(symbol, now_ns, price, self._lot, bought), now_ns)
+        flow.trades.clear()
 
     def _changes(self, side: Side) -> Levels:
         touched, side.touched = side.touched, set()
@@ -185,7 +201,3 @@ class Simulator:
         """Give levels as a venue would: prices in money, sizes now, 0 for those that are gone."""
         tick, lot, digits, lots = self._tick, self._lot, self._digits, side.levels
         return [(round(ticks * tick, digits), lots.get(ticks, 0) * lot) for ticks in prices]
-
-
-def _joins(delta: Delta, snapshot_id: int) -> Joint:
-    return Joint.BRIDGES if delta.previous_id == snapshot_id else Joint.LEAVES_A_GAP

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
-from dolphin_mp.workers.books import binance
+from dolphin_mp.workers.books import binance, binance_delivery, bitget, coinbase, deribit, kraken, okx
 
 if TYPE_CHECKING:
-    from dolphin_mp.workers.books.events import Delta, Event, Joint, Snapshot
+    from dolphin_mp.workers.books.events import BadMessageError, Event, Snapshot
+    from dolphin_mp.workers.books.rules import Rules
 
-VenueName: TypeAlias = Literal["binance-futures"]
+VenueName: TypeAlias = Literal[
+    "binance-futures", "binance-delivery", "coinbase", "kraken", "bitget", "okx", "deribit"
+]
 
 
 class Venue(Protocol):
@@ -18,6 +21,10 @@ class Venue(Protocol):
     @property
     def CAPTURE(self) -> str:  # noqa: N802 - a module's constant
         """How the files of a cryptofeed raw capture name the venue."""
+
+    @property
+    def RULES(self) -> Rules:  # noqa: N802 - a module's constant
+        """How its books start, continue and are proven."""
 
     def parse(self, payload: bytes, /) -> tuple[Event, ...]:
         """Give the events of one socket message; raises BadMessageError."""
@@ -28,11 +35,19 @@ class Venue(Protocol):
     def symbols_in(self, url: str, /) -> list[str]:
         """Give the symbols whose book a URL asks for."""
 
-    def symbol_in(self, payload: bytes, /) -> str | None:
-        """Give the symbol that a broken message seems to be about."""
+    def symbols_sent(self, payload: bytes, /) -> list[str]:
+        """Give the symbols whose book a message to the venue asks for."""
 
-    def joins(self, delta: Delta, snapshot_id: int, /) -> Joint:
-        """Say how a delta stands to the snapshot of that id."""
+    def broken(self, payload: bytes, reason: str, /) -> BadMessageError:
+        """Give the error for a message that can't be read, with all that can be told of it."""
 
 
-VENUES: dict[VenueName, Venue] = {"binance-futures": binance}
+VENUES: dict[VenueName, Venue] = {
+    "binance-futures": binance,
+    "binance-delivery": binance_delivery,
+    "coinbase": coinbase,
+    "kraken": kraken,
+    "bitget": bitget,
+    "okx": okx,
+    "deribit": deribit,
+}

@@ -1,0 +1,108 @@
+"""Numbers as venues write them: plain decimals in JSON strings, whole numbers, times; nothing else."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from itertools import chain
+from math import inf
+from typing import Any
+
+import orjson
+
+from dolphin_mp.workers.books.events import BadMessageError, Fault, Levels
+
+LATEST_MS = 2**63 // 1_000_000 - 1
+MOST_ID = 2**64 - 1
+
+_SECONDS = re.compile(r"([0-9]{1,10})(?:\.([0-9]{1,9}))?")
+
+
+def _are_decimals(joined: str) -> bool:
+    """Tell whether texts that `float` has read are plain decimals: it reads "nan", "1_0", " 7", "7." too."""
+    return not joined.strip("0123456789.,") and ",." not in f",{joined}" and ".," not in f"{joined},"
+
+
+def decode(payload: bytes) -> Any:
+    """Give what the JSON says; raises ValueError."""
+    return orjson.loads(payload)
+
+
+def both_sides(bids: Any, asks: Any, symbol: str) -> tuple[Levels, Levels]:
+    """Give the levels of two lists of [price, size], each a plain decimal."""
+    try:
+        if type(bids) is type(asks) is list and set(map(type, bids + asks)) <= {list}:
+            numbers = (
+                [(float(price), float(size)) for price, size in bids],
+                [(float(price), float(size)) for price, size in asks],
+            )
+            if _are_decimals(",".join(chain.from_iterable(bids + asks))):
+                return numbers
+    except (TypeError, ValueError):  # not two to a level, or not text, or not a number
+        pass
+    raise BadMessageError("no lists of [price, size] in plain decimals", symbol, Fault.VALUE)
+
+
+def levels(pairs: Any, symbol: str) -> Levels:
+    """Give the levels of a list of [price, size], each a plain decimal."""
+    return both_sides(pairs, [], symbol)[0]
+
+
+def firsts(raw: Any, widths: set[int], key: str, symbol: str) -> list[list[Any]]:
+    """Give the first two items of each level, where a level has one of so many."""
+    if type(raw) is list and set(map(type, raw)) <= {list} and set(map(len, raw)) <= widths:
+        return [level[:2] for level in raw]
+    raise BadMessageError(f"{key} is no list of levels", symbol)
+
+
+def number(text: Any, key: str, symbol: str, *, of_book: bool = True) -> float:
+    """Give one plain decimal above 0."""
+    try:
+        if type(text) is str and 0.0 < float(text) < inf and _are_decimals(text):
+            return float(text)
+    except ValueError:
+        pass
+    raise BadMessageError(f"{key} is no plain decimal above 0", symbol, Fault.VALUE, of_book=of_book)
+
+
+def whole(data: dict[str, Any], key: str, symbol: str, most: int = MOST_ID) -> int:
+    """Give a whole number of a message."""
+    value = data.get(key)
+    if type(value) is not int or not 0 <= value <= most:  # a bool is an int, but not of this type
+        raise BadMessageError(f"{key} is no whole number", symbol)
+    return value
+
+
+def milliseconds(data: dict[str, Any], key: str, symbol: str, *, of_book: bool = True) -> int:
+    """Give a time in ms since 1970, written as a number or as text, in ns."""
+    value = data.get(key)
+    if type(value) is str and value.isascii() and value.isdigit() and len(value) <= 16:
+        value = int(value)
+    if type(value) is not int or not 0 <= value <= LATEST_MS:
+        raise BadMessageError(f"{key} is no time", symbol, of_book=of_book)
+    return value * 1_000_000
+
+
+def seconds(text: Any, symbol: str, *, of_book: bool = True) -> int:
+    """Give a time in decimal seconds since 1970 in ns."""
+    found = _SECONDS.fullmatch(text) if type(text) is str else None
+    if found is None:
+        raise BadMessageError("a time is no decimal", symbol, of_book=of_book)
+    return int(found[1]) * 1_000_000_000 + int((found[2] or "").ljust(9, "0"))
+
+
+def iso_time(text: Any, symbol: str, *, of_book: bool = True) -> int:
+    """Give a time like 2021-04-17T16:43:37.075687Z in ns, exact to the microsecond."""
+    try:
+        if type(text) is str and text.endswith("Z"):
+            return round(datetime.fromisoformat(text).timestamp() * 1e6) * 1000
+    except (ValueError, OverflowError):
+        pass
+    raise BadMessageError("a time is none", symbol, of_book=of_book)
+
+
+def sign_of(text: Any, buy: str, sell: str, symbol: str) -> bool:
+    """Give True for the word that means a purchase."""
+    if text not in (buy, sell) or type(text) is not str:
+        raise BadMessageError("a trade without a side", symbol, of_book=False)
+    return text == buy
