@@ -386,7 +386,9 @@ class Orchestrator:
             self._logs.say("error", str(error))
         self._plan = plan
         self._parts = {component.name: component for component in plan.components}
-        self._rows = {name: self._board.add(name) for name in self._parts}
+        rows = {name: self._board.add(name) for name in self._parts}
+        self._rows.clear()  # the dict itself: who hears the components goes by it too
+        self._rows.update(rows)
         self._coroner.take_plan(plan)
         self._logs.hold([component.process for component in plan.components], tuple(self._parts))
 
