@@ -397,7 +397,8 @@ def test_one_that_was_asked_of_the_zygote_is_never_born(town, client):
     first.until(event="settled")
     steering = client()
     steering.stop("idle2")
-    zygotes = [pid for pid in town.strangers() if town.title(pid).startswith("zygote [dolphin-mp")]
+    waiting = ("zygote [dolphin-mp", "spare [dolphin-mp")
+    zygotes = [pid for pid in town.strangers() if town.title(pid).startswith(waiting)]
     assert zygotes
     for pid in zygotes:
         os.kill(pid, signal.SIGSTOP)
