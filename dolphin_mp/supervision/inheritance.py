@@ -7,11 +7,11 @@ failed stays so. What was under way is forgotten: one that was being stopped or 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from dolphin_mp.plan import ComponentPlan
-from dolphin_mp.supervision.flow import Ebb, flow_of, members_of
+from dolphin_mp.supervision.flow import Ebb, flow_of
+from dolphin_mp.supervision.replan import changes_between
 from dolphin_mp.supervision.vocabulary import ON_REQUEST, Adopted, Exited, Past, Remembered, State
 
 if TYPE_CHECKING:
@@ -131,65 +131,18 @@ def turns(plan: Plan, going: frozenset[str]) -> Iterator[list[str]]:
         turn = tuple(dict.fromkeys(following for process in turn for following in ebb.went_down(process)))
 
 
-# What only the supervisor knows of: a process that runs by another word on these runs rightly.
-_POLICY = frozenset(
-    {
-        "after",
-        "restart",
-        "backoff",
-        "max_restarts",
-        "within_s",
-        "on_failed",
-        "ready_within_s",
-        "stop_within_s",
-        "code",  # an operator's reload or restart brings in a new file
-    }
-)
-
-
 def differing(old: Plan, new: Plan) -> frozenset[str]:
-    """Give the components of the old plan that the new one leaves out or has run otherwise.
+    """Give the components of the old plan that can't go on under the new one; see `changes_between`.
 
-    With them who reads a channel that is replaced or shares a process with others than before, and all if
-    processes are to see their parent's death in another way.
+    That their code was edited since is no reason: whoever launches wants the system up, not another program.
     """
-    after = {component.name: component for component in new.components}
-    if old.orphan != new.orphan:
-        return frozenset(component.name for component in old.components)
-    names = [f.name for f in fields(ComponentPlan) if f.name not in _POLICY]
-    gone = {c.name for c in old.components if c.name not in after or _differ(c, after[c.name], names)}
-    outputs = {o.channel: o for c in new.components for o in c.outputs}
-    replaced = {
-        o.channel
-        for c in old.components
-        for o in c.outputs
-        if o.channel not in outputs or _plain(o) != _plain(outputs[o.channel])
-    }
-    companions = _companions(new)
-    return frozenset(
-        c.name
-        for process, members in members_of(old).items()
-        for c in members
-        if c.name in gone
-        or any(i.channel in replaced for i in c.inputs)
-        or companions.get(process) != {m.name for m in members}
-    )
+    old, new = _without_code(old), _without_code(new)
+    if (old.components, old.orphan) == (new.components, new.orphan):
+        return frozenset()
+    changes = changes_between(old, new)
+    return frozenset({*changes.removed, *changes.restarted})
 
 
-def _companions(plan: Plan) -> dict[str, set[str]]:
-    return {process: {m.name for m in members} for process, members in members_of(plan).items()}
-
-
-def _differ(old: object, new: object, names: Iterable[str]) -> bool:
-    if old == new:
-        return False
-    return any(_plain(getattr(old, name)) != _plain(getattr(new, name)) for name in names)
-
-
-def _plain(value: object) -> object:
-    """Make alike what is told apart only because it went through JSON."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return {key: _plain(item) for key, item in value.items()} if isinstance(value, dict) else value
+def _without_code(plan: Plan) -> Plan:
+    components = tuple(replace(c, code="by name" if c.code else "") for c in plan.components)
+    return replace(plan, components=components)

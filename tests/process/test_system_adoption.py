@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from dolphin_mp import Client
+from dolphin_mp.client import ClientError
 from dolphin_mp.crashes.shelf import crashes_folder, read_facts
 from dolphin_mp.ipc import Board
 from dolphin_mp.ipc.folder import FOLDER
@@ -396,7 +397,8 @@ def test_one_that_was_asked_of_the_zygote_is_never_born(town, client):
     first.until(event="settled")
     steering = client()
     steering.stop("idle2")
-    zygotes = [pid for pid in town.strangers() if town.title(pid).startswith("zygote [dolphin-mp")]
+    waiting = ("zygote [dolphin-mp", "spare [dolphin-mp")
+    zygotes = [pid for pid in town.strangers() if town.title(pid).startswith(waiting)]
     assert zygotes
     for pid in zygotes:
         os.kill(pid, signal.SIGSTOP)
@@ -566,6 +568,26 @@ def test_a_channel_of_another_layout_is_replaced_and_its_readers_are_restarted(t
     assert after["follow"] != before["follow"]
     town.version(client(), "follow.out", client().channel("follow.out").version + 20)
     assert client().channel("tick.out").keep == 2048
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_a_parent_that_is_killed_in_the_midst_of_a_reload_is_followed_by_the_next(town, client, back):
+    """By the new configuration, or by the one that it had before."""
+    text = configuration("idle", "slow")
+    town.launch(text).until(event="settled")
+    before = pids_of(client())
+    town.toml(text + '\nevery = "2h"')
+    with pytest.raises(ClientError, match="not answered"):
+        client().reload(timeout_s=0.01)
+    town.wait_for_path(town.folder / "closing")
+    town.parents[0].kill()
+    (town.folder / "close").touch()
+    second = town.launch(text if back else None)
+    second.until(event="settled")
+    after = town.rows(client())
+    assert (after["slow"]["state"], after["slow"]["incarnation"]) == ("ready", 2)
+    assert processes(town, "slow") == [after["slow"]["pid"]]
+    assert after["idle"]["pid"] == before["idle"]
 
 
 def test_one_that_was_changing_when_its_parent_died_is_started_anew(town, client):
