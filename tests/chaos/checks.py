@@ -152,8 +152,17 @@ class Checks:
         told = self.world.notes("faults")
         for words in told[self._told :]:
             self.ledger.check("never two, all whole", False, " ".join(words))
+        self._dealt_once()
         self.ledger.check("never two, all whole", True)
         self._told = len(told)
+
+    def _dealt_once(self) -> None:
+        """What goes to a pool goes to one of it, unless it is marked as dealt again."""
+        dealt = self.world.notes("dealt")
+        first = Counter(version for version, redealt, _ in dealt if redealt == "0")
+        twice = [version for version, times in first.items() if times > 1]
+        self.ledger.check("dealt once", not twice, f"versions {twice[:5]} went to several of a pool")
+        self.ledger.counts["records dealt"] = len(dealt)
 
     # processes ----------------------------------------------------------------------------------------------
 

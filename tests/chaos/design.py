@@ -30,6 +30,11 @@ class Part:
     moody: bool = False
 
     @property
+    def instance(self) -> int:
+        """Which of a pool it is; -1 outside of one."""
+        return int(self.name.partition("@")[2] or -1)
+
+    @property
     def process(self) -> str:
         return str(self.keys.get("process", self.name))
 
@@ -67,9 +72,13 @@ class Design:
         """Give its configuration."""
         lines = ["[system]", f'name = "{self.name}"']
         for part in self.parts.values():
-            lines += ["", f"[components.{part.name}]", f'run = "parts:{part.kind}"']
+            if part.instance > 0:
+                continue
+            lines += ["", f"[components.{part.name.partition('@')[0]}]", f'run = "parts:{part.kind}"']
             lines += [f"{key} = {_value(value)}" for key, value in part.keys.items()]
-            if part.reads:
+            if part.instance == 0:
+                lines.append(f'inputs = {{ job = "{part.reads[0]}.out" }}')
+            elif part.reads:
                 channels = {key: f"{name}.out" for key, name in zip("ab", part.reads, strict=False)}
                 lines.append(f"inputs = {_value(channels)}")
         return "\n".join(lines) + "\n"
@@ -108,8 +117,16 @@ def random_design(rng: Random, name: str) -> Design:
     add("moody", "Spring", moody=True, every="100ms", options={"crash": 0.01})
     add("greedy", "Spring", every="100ms", memory_max=f"{MEMORY_MAX_MIB}MiB")
     add("timed", "Spring", schedule={"period": "1s", "aligned": rng.random() < 0.5})
-    for number in range(rng.randrange(3)):
-        add(f"more{number}", "Joiner", *rng.sample(sorted(parts), 2), **_policy(rng))
+    policy, backoff = _policy(rng), _backoff(rng)
+    for number in range(2):
+        add(f"pool@{number}", "Dealt", "plain", instances=2, **policy | {"backoff": backoff})
+    for number in range(rng.randrange(2)):
+        add(
+            f"more{number}",
+            "Joiner",
+            *rng.sample([name for name in parts if "@" not in name], 2),
+            **_policy(rng),
+        )
     if rng.random() < 0.7:
         shared = {"process": "house", "backoff": _backoff(rng)}
         add("left", "Spring", every="100ms", **shared)

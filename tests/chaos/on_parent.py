@@ -128,11 +128,13 @@ def _relaunch(on: Field) -> Effect:
         return Effect("launched again", touched=set(parts) - set(pids))
     if done.returncode != 0:
         refused = pids and "live on" in done.stderr
-        on.ledger.check("launch refused", refused, f"exit {done.returncode}: {done.stderr[-500:]}")
+        on.ledger.check(
+            "launch refused", refused, f"exit {done.returncode}: {done.stdout[-500:]}{done.stderr[-500:]}"
+        )
         ended = on.world.cli("shutdown")
         on.ledger.check("orphans ended", ended.returncode == 0, ended.stderr[-500:])
         on.world.wait(lambda: not on.world.segments(), 5.0)
         done = on.world.launch()
-        on.ledger.check("launch", done.returncode == 0, done.stderr[-1000:])
+        on.ledger.check("launch", done.returncode == 0, done.stdout[-1000:] + done.stderr[-1000:])
     on.rebuild()
     return Effect("launched anew", touched=set(on.world.design.parts))

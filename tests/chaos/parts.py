@@ -196,6 +196,20 @@ class Joiner(Part):
     b = Input("?.out", stale_after="2s")
 
 
+class Dealt(Part):
+    """An instance of a pool: each record of the input goes to one of them."""
+
+    every = None
+    job = Input("?.out", share=True)
+
+    def look(self) -> None:
+        record = self.job.dealt
+        value = record.value
+        if int(value["crc"]) != checksum(value) or int(value["version"]) != record.version:
+            note("faults", f"{self.name} was dealt what is not whole: {value!r}")
+        note("dealt", record.version, int(record.redealt), self.name)
+
+
 class Socket(Common):
     """Lives on an event loop."""
 

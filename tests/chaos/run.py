@@ -75,6 +75,7 @@ class Run:
     def _rebuild(self) -> None:
         """Look at a system that was launched anew, on new ground."""
         self._end_observer()
+        (self.world.home / "dealt").unlink(missing_ok=True)
         self._observe()
         assert self.field is not None
         self.field.observer, self.field.checks = self.observer, self.checks

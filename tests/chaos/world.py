@@ -85,7 +85,8 @@ class World:
     def launch(self) -> subprocess.CompletedProcess[str]:
         """Launch the system, detached; then hold on to it if that went well."""
         done = self.cli("launch", "dolphin.toml", "--detach", "--json")
-        if done.returncode == 0:
+        if is_json(done.stdout) and "states" in json.loads(done.stdout):
+            done.returncode = 0  # it said that something is in trouble, as it may be
             self.hold()
         return done
 
@@ -126,8 +127,10 @@ class World:
 
     @property
     def collector(self) -> int:
-        """The pid of the process that writes down what is said, 0 without one."""
-        return min((pid for pid in self.titled("logs [")), default=0)
+        """The pid of the process that writes down what is said, 0 without one; an earlier parent's, too."""
+        title = f"logs [dolphin-mp {self.design.name}]"
+        found = proc.descendants(os.getpid()).values()
+        return min((one.pid for one in found if one.title == title and one.state != "Z"), default=0)
 
     @property
     def spares(self) -> list[int]:
