@@ -21,6 +21,7 @@ BENCHES = {
         ("in_process", "one_way", "asleep", "large", "overruns"),
         "a channel in one process and between two",
     ),
+    "ob": (("order_book",), "order books on real or simulated messages, and from bytes to published records"),
     "cli": (("command",), "a whole `dolphin-mp status`, beside `python -c 0`"),
 }
 

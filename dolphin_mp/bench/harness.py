@@ -46,7 +46,10 @@ TINY = Effort(rounds=2, calls=20, trips=20, large=2, naps=3, commands=1)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One result: times in ns, the ratio to the floor named, and what is to be reached (None: nothing is)."""
+    """One result: times in ns, the ratio to the floor named, and what is to be reached (None: nothing is).
+
+    Attributes: reach, for the ratio; reach_ns, for the median.
+    """
 
     bench: str
     what: str
@@ -57,11 +60,16 @@ class Row:
     ratio: float | None = None
     reach: float | None = None
     note: str = ""
+    reach_ns: float | None = None
 
     @property
     def reached(self) -> bool | None:
-        """Whether the ratio is what it should be; None where nothing is asked."""
-        return None if self.reach is None or self.ratio is None else self.ratio <= self.reach
+        """Whether ratio and time are what they should be; None where nothing is asked."""
+        if self.reach_ns is not None and self.median_ns > self.reach_ns:
+            return False
+        if self.reach is None or self.ratio is None:
+            return None if self.reach_ns is None else True
+        return self.ratio <= self.reach
 
     def as_data(self) -> dict[str, Any]:
         """Give it for JSON."""

@@ -27,7 +27,7 @@ COLUMNS = (
 
 def add_arguments(_name: str, parser: ArgumentParser) -> None:
     """Say what the command takes."""
-    parser.add_argument("what", metavar="WHAT", nargs="*", help="only these: channel, cli")
+    parser.add_argument("what", metavar="WHAT", nargs="*", help="only these: channel, ob, cli")
     parser.add_argument("--json", action="store_true", help="print data for programs")
     parser.add_argument(
         "--quick", action="store_true", help="measure little: numbers to look at, not to quote"
@@ -72,10 +72,16 @@ def _cells(row: Row) -> list[str]:
         duration(row.least_ns),
         duration(row.most_ns),
         "" if row.ratio is None else f"{row.ratio:.2f}",
-        "" if row.reach is None else f"{row.reach:g}",
+        ", ".join(_reaches(row)),
         reached,
-        row.note or row.floor,
+        "; ".join(filter(None, (row.floor, row.note))),
     ]
+
+
+def _reaches(row: Row) -> list[str]:
+    """Give what is to be reached, as ratio and as time."""
+    ratio = [] if row.reach is None else [f"{row.reach:g}"]
+    return ratio if row.reach_ns is None else [*ratio, duration(row.reach_ns)]
 
 
 def duration(nanoseconds: float) -> str:
