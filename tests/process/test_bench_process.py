@@ -38,7 +38,7 @@ def test_order_books_are_measured_on_the_simulators_market_where_nothing_is_reco
     assert "the simulator's market" in ours.bench
     assert (ours.floor, ours.reach) == ("unchecked dict, best kept", 1.25)
     assert "messages/s" in ours.note
-    assert rows["JSON bytes to published records"].reached is not None
+    assert rows["JSON bytes to published records: tops at once, books each 100 ms"].reached is not None
 
 
 def test_an_unknown_bench_is_named() -> None:
