@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import time
 from math import nan
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from dolphin_mp.workers.books.book import Book, Top
@@ -23,7 +24,8 @@ DICT, OURS = "unchecked dict, best kept", "Book.apply, all checks"
 def engines(stream: Stream) -> dict[str, Turn]:
     """Give turns by name, peers only where they are installed; a turn gives ns a message."""
     turns: dict[str, Turn] = {DICT: lambda: _unchecked(stream), OURS: lambda: _ours(stream)}
-    order_book, containers, nautilus = map(_find, ("order_book", "sortedcontainers", "nautilus_trader.model"))
+    order_book, containers = _find("order_book"), _find("sortedcontainers")
+    nautilus = _find("nautilus_trader.model", "nautilus_trader.model.enums")
     if hasattr(order_book, "OrderBook"):
         turns["order-book (C), floats"] = lambda: _order_book(stream, order_book)
     if hasattr(containers, "SortedDict"):
@@ -34,12 +36,13 @@ def engines(stream: Stream) -> dict[str, Turn]:
     return turns
 
 
-def _find(name: str) -> Any:
-    """Give a package, or None without it."""
+def _find(*names: str) -> Any:
+    """Give what some modules offer, in one; nothing without them."""
     try:
-        return importlib.import_module(name)
+        modules = [vars(importlib.import_module(name)) for name in names]
     except ImportError:
         return None
+    return SimpleNamespace(**{key: value for module in modules for key, value in module.items()})
 
 
 def _unchecked(stream: Stream) -> float:  # noqa: C901 - in one piece, as who wants speed writes it

@@ -266,13 +266,15 @@ class Book:
         if delta.proof is not None:
             self._bid_side.note(delta.bids, delta.proof.bids)
             self._ask_side.note(delta.asks, delta.proof.asks)
-        cut = [side.cut(self._limit) if self._limit else [] for side, _ in sides]
+        cut = [side.cut(self._limit) for side, _ in sides]
         fault = self._doubt(delta.proof)
         if fault is None:
             return True
         self.lose(self._saying(fault))
         for (side, _), was, gone in zip(sides, before, cut, strict=True):
-            side.restore([*gone, *was])
+            if gone is not None:
+                side.restore(gone)
+            side.restore(was)
         self.bid, self.ask = self._best_bid(), self._best_ask()
         self.n_absent = absent
         self.n_applied -= 1
