@@ -26,6 +26,7 @@ BENCHES = {
     "idle": (("idle",), "wake-ups and memory of a system that idles"),
     "scale": (("scale",), "status of many components"),
     "pool": (("pool",), "a pool's throughput with a second core"),
+    "ob": (("order_book",), "order books on real or simulated messages, and from bytes to published records"),
     "cli": (("command",), "a whole `dolphin-mp status`, beside `python -c 0`"),
 }
 

@@ -96,10 +96,12 @@ class Row:
 
     @property
     def reached(self) -> bool | None:
-        """Whether it is what it should be; None where nothing is asked."""
-        if self.limit_ns is not None:
-            return self.median_ns <= self.limit_ns
-        return None if self.reach is None or self.ratio is None else self.ratio <= self.reach
+        """Whether ratio and median are what they should be; None where nothing is asked."""
+        if self.limit_ns is not None and self.median_ns > self.limit_ns:
+            return False
+        if self.reach is None or self.ratio is None:
+            return None if self.limit_ns is None else True
+        return self.ratio <= self.reach
 
     def as_data(self) -> dict[str, Any]:
         """Give it for JSON."""

@@ -28,7 +28,7 @@ COLUMNS = (
 def add_arguments(_name: str, parser: ArgumentParser) -> None:
     """Say what the command takes."""
     parser.add_argument(
-        "what", metavar="WHAT", nargs="*", help="only these: channel, mttr, start, idle, scale, pool, cli"
+        "what", metavar="WHAT", nargs="*", help="only these: channel, mttr, start, idle, scale, pool, ob, cli"
     )
     parser.add_argument("--json", action="store_true", help="print data for programs")
     parser.add_argument(
@@ -76,14 +76,13 @@ def _cells(row: Row) -> list[str]:
         "" if row.ratio is None else f"{row.ratio:.2f}",
         _reach(row),
         reached,
-        row.note or row.floor,
+        "; ".join(filter(None, (row.floor, row.note))),
     ]
 
 
 def _reach(row: Row) -> str:
-    if row.limit_ns is not None:
-        return amount(row.limit_ns, row.unit)
-    return "" if row.reach is None else f"{row.reach:g}"
+    ratio = [] if row.reach is None else [f"{row.reach:g}"]
+    return ", ".join([*ratio, *([] if row.limit_ns is None else [amount(row.limit_ns, row.unit)])])
 
 
 def amount(value: float, unit: str) -> str:

@@ -31,6 +31,17 @@ def test_a_whole_status_is_measured_beside_an_empty_python() -> None:
     assert rows["dolphin-mp status"].floor == "python -c 0"
 
 
+@pytest.mark.slow
+def test_order_books_are_measured_on_the_simulators_market_where_nothing_is_recorded(tmp_path, monkeypatch):
+    monkeypatch.setenv("DOLPHIN_MP_CAPTURES", str(tmp_path))
+    rows = {row.what: row for row in measure(["ob"], TINY)}
+    ours = rows["Book.apply, all checks"]
+    assert "the simulator's market" in ours.bench
+    assert (ours.floor, ours.reach) == ("unchecked dict, best kept", 1.25)
+    assert "messages/s" in ours.note
+    assert rows["JSON bytes to published records: tops at once, books each 100 ms"].reached is not None
+
+
 def test_an_unknown_bench_is_named() -> None:
     with pytest.raises(LookupError, match="no bench 'chanel'"):
         list(measure(["chanel"], TINY))

@@ -267,8 +267,8 @@ class TestImports:
     def test_one_that_hangs_is_given_up(self, world):
         self.write(world, "time.sleep(600)")
         code = """
-            from dolphin_mp.parent import launch
-            launch.INSPECTION_LIMIT_S = 1.0
+            from dolphin_mp.parent import inspection, launch
+            inspection.LIMIT_S = 1.0
             launch.run_system("dolphin.toml")
         """
         process = world.python(code)

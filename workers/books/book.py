@@ -28,6 +28,7 @@ HELD = 1024
 LEAST_PRICE, MOST_PRICE, MOST_SIZE = 1e-15, 1e12, 1e17
 """Beyond these nothing is a price or size (chosen): a satoshi is 1e-8, no coin has more than 1e16 pieces."""
 
+_tuple = tuple.__new__
 Heed: TypeAlias = Callable[[Delta | Snapshot], None]
 
 
@@ -107,7 +108,7 @@ class Book:
         Each price is compared with the best one, which is needed anyway, and once more only where that
         leaves a doubt. NaN fails every comparison.
         """
-        _, _, _, previous_id, _, bids, asks, _ = delta
+        _, _, last_id, previous_id, _, bids, asks, _ = delta
         high, low = self.bid, self.ask
         for price, size in bids:
             if price > high:
@@ -133,7 +134,7 @@ class Book:
             return False
         if high > low or self._careful:
             return self._apply_or_take_back(delta, high, low)
-        self._write(delta, high, low)
+        self._write(last_id, bids, asks, high, low)
         return True
 
     def load(self, snapshot: Snapshot, each: Heed | None = None) -> bool:
@@ -165,12 +166,11 @@ class Book:
         """Give the best prices and sizes, the last good ones if the book is out of sync."""
         bid, ask = self.bid, self.ask
         bid_size, ask_size = self._bids.get(bid), self._asks.get(ask)
-        return Top(
-            nan if bid_size is None else bid,
-            nan if ask_size is None else ask,
-            nan if bid_size is None else bid_size,
-            nan if ask_size is None else ask_size,
-        )
+        if bid_size is None:
+            bid = bid_size = nan
+        if ask_size is None:
+            ask = ask_size = nan
+        return _tuple(Top, (bid, ask, bid_size, ask_size))  # as Top(...) does, in half the time
 
     def sides(self) -> tuple[Side, Side]:
         """Give both sides, bids first, to be read only."""
@@ -234,9 +234,9 @@ class Book:
             self._held.append(delta)
         return self.refuse(Fault.GAP)
 
-    def _write(self, delta: Delta, high: float, low: float) -> None:
+    def _write(self, last_id: int, bids: Levels, asks: Levels, high: float, low: float) -> None:
         """Write checked levels; ``high`` and ``low`` are the best prices if their levels survive."""
-        _, _, self._after, _, _, bids, asks, _ = delta
+        self._after = last_id
         if bids and self._write_side(self._bids, bids):
             self._bid_side.near.pending.append(bids)
             self.bid = high if high in self._bids else self._best_bid()
@@ -262,17 +262,19 @@ class Book:
         sides = (self._bid_side, delta.bids), (self._ask_side, delta.asks)
         before = [side.was(changes) for side, changes in sides]
         absent = self.n_absent
-        self._write(delta, high, low)
+        self._write(delta.last_id, delta.bids, delta.asks, high, low)
         if delta.proof is not None:
             self._bid_side.note(delta.bids, delta.proof.bids)
             self._ask_side.note(delta.asks, delta.proof.asks)
-        cut = [side.cut(self._limit) if self._limit else [] for side, _ in sides]
+        cut = [side.cut(self._limit) for side, _ in sides]
         fault = self._doubt(delta.proof)
         if fault is None:
             return True
         self.lose(self._saying(fault))
         for (side, _), was, gone in zip(sides, before, cut, strict=True):
-            side.restore([*gone, *was])
+            if gone is not None:
+                side.restore(gone)
+            side.restore(was)
         self.bid, self.ask = self._best_bid(), self._best_ask()
         self.n_absent = absent
         self.n_applied -= 1

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, NamedTuple
 from dolphin_mp.workers.books.near import Near
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from dolphin_mp.workers.books.events import Levels
 
 
 class Was(NamedTuple):
-    """A level before a message: its size and text, None if it was not there."""
+    """Levels before a message: prices, and for each its size and text, None if it was not there."""
 
-    price: float
-    size: float | None
-    text: str | None
+    prices: list[float]
+    sizes: list[float | None]
+    texts: list[str | None]
 
 
 class Side:
@@ -43,10 +43,10 @@ class Side:
         self._texts = dict(zip((price for price, _ in levels), texts, strict=True)) if texts else {}
         self.near.forget()
 
-    def was(self, changes: Levels) -> list[Was]:
+    def was(self, changes: Levels) -> Was:
         """Give the levels that a message is about to change, as they are."""
-        sizes, texts = self.levels, self._texts
-        return [Was(price, sizes.get(price), texts.get(price)) for price, _ in changes]
+        prices = [price for price, _ in changes]
+        return Was(prices, list(map(self.levels.get, prices)), list(map(self._texts.get, prices)))
 
     def note(self, changes: Levels, texts: Sequence[str]) -> None:
         """Take the texts of levels that were written."""
@@ -57,22 +57,25 @@ class Side:
             else:
                 known.pop(price, None)
 
-    def cut(self, limit: int) -> list[Was]:
+    def cut(self, limit: int) -> Was | None:
         """Let go of the worst levels beyond so many; gives what they were."""
         excess = len(self.levels) - limit
-        if excess <= 0:
-            return []
+        if excess <= 0 or not limit:
+            return None
         if excess == 1:
             worst = [min(self.levels) if self._bids else max(self.levels)]
         else:
             worst = sorted(self.levels, reverse=not self._bids)[:excess]
-        gone = [Was(price, self.levels.pop(price), self._texts.pop(price, None)) for price in worst]
+        gone = self.was([(price, 0.0) for price in worst])
+        for price in worst:
+            del self.levels[price]
+            self._texts.pop(price, None)
         self.near.pending.append([(price, 0.0) for price in worst])
         return gone
 
-    def restore(self, before: Iterable[Was]) -> None:
+    def restore(self, was: Was) -> None:
         """Take levels back to what they were."""
-        for price, size, text in before:
+        for price, size, text in zip(*was, strict=True):
             if size is None:
                 self.levels.pop(price, None)
             else:
