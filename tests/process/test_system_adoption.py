@@ -21,6 +21,7 @@ from dolphin_mp.ipc import Board
 from dolphin_mp.ipc.folder import FOLDER
 from dolphin_mp.logs.files import files_folder
 from dolphin_mp.logs.reader import Follower
+from dolphin_mp.parent.spares import SPARES
 from dolphin_mp.parent.spawner import Line, Spawner
 from dolphin_mp.paths import board_name
 from dolphin_mp.process.assignment import Assignment
@@ -397,6 +398,7 @@ def test_one_that_was_asked_of_the_zygote_is_never_born(town, client):
     first.until(event="settled")
     steering = client()
     steering.stop("idle2")
+    until(lambda: sum(town.title(pid).startswith("spare [") for pid in town.strangers()) == SPARES)
     waiting = ("zygote [dolphin-mp", "spare [dolphin-mp")
     zygotes = [pid for pid in town.strangers() if town.title(pid).startswith(waiting)]
     assert zygotes
