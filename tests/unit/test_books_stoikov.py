@@ -58,6 +58,19 @@ def test_it_leans_to_the_side_that_is_about_to_win() -> None:
     assert gain(micro, top(1000, 5.0, 4.6)) == pytest.approx(0.0, abs=0.2)
 
 
+def test_moves_after_the_next_one_count_too() -> None:
+    random, micro, ticks = Random(5), MicroPrice(), 1000
+    heavy = True
+    before = top(ticks, 8.5, 1.5)
+    for _ in range(4000):
+        ticks += 1 if heavy else -1
+        heavy = heavy if random.random() < 0.75 else not heavy  # what was heavy mostly stays so
+        after = top(ticks, *((8.5, 1.5) if heavy else (1.5, 8.5)))
+        micro.follow(before, after)
+        before = after
+    assert gain(micro, top(1000, 8.5, 1.5)) == pytest.approx(sum(0.5**n for n in range(6)), abs=0.1)
+
+
 def test_where_imbalance_says_nothing_it_is_the_mid_price() -> None:
     micro = walked(2, 4000, 0.5)
     assert gain(micro, top(1000, 8.5, 1.5)) == pytest.approx(0.0, abs=0.06)
