@@ -66,6 +66,14 @@ def test_trades_balance_over_ten_seconds() -> None:
     assert isnan(read(windows, 12 * S).trade_imbalance)
 
 
+def test_trades_are_not_kept_for_ever_while_nobody_reads() -> None:
+    windows = Windows()
+    for second in range(1000):
+        windows.trade(second * S, 1.0, bought=second % 2 == 0)
+    assert len(windows._trades) == 10
+    assert read(windows, 999 * S).trade_imbalance == 0.0
+
+
 def test_pressure_compares_flow_with_the_usual_size_at_the_top() -> None:
     windows = Windows()
     windows.flow(S, 6.0, 1.0)

@@ -123,8 +123,11 @@ class Windows:
         total.add(flow)
 
     def trade(self, now_ns: int, size: float, *, bought: bool) -> None:
-        """Note a trade."""
-        self._trades.append((now_ns, self._bought, self._sold))
+        """Note a trade; older ones go, since nobody may be reading while the book is lost."""
+        trades = self._trades
+        while trades and trades[0][0] <= now_ns - LONG_NS:
+            trades.popleft()
+        trades.append((now_ns, self._bought, self._sold))
         if bought:
             self._bought += size
         else:
