@@ -121,8 +121,8 @@ class OrderBook(Component):
         self.log.info("%s: books of %s", options.feed, ", ".join(self._market.symbols))
 
     def step(self) -> None:
-        """Publish the frames that are due, for at most `STEP_S`; Done after a capture's last one."""
-        enough = time.monotonic() + STEP_S
+        """Publish the frames that are due, of a capture for at most `STEP_S`; Done after its last one."""
+        enough = time.monotonic() + (STEP_S if self.options.feed == "replay" else math.inf)
         for frame_ns in self._frames:
             if frame_ns is not None:
                 self._market.fill(self._rows, frame_ns)
