@@ -242,6 +242,15 @@ class RecordHandler(logging.Handler):
         """Have none: a pipe has its own, which is held for no longer than it must be."""
         self.lock = None
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Send one that passes the filters; the library's own takes a lock, from Python 3.13 on in any case."""
+        passed = self.filter(record)
+        if isinstance(passed, logging.LogRecord):
+            record = passed
+        if passed:
+            self.emit(record)
+        return bool(passed)
+
     def emit(self, record: logging.LogRecord) -> None:
         """Send one."""
         try:
