@@ -243,12 +243,10 @@ class RecordHandler(logging.Handler):
         self.lock = None
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Send one that passes the filters; the library's own takes a lock, from Python 3.13 on in any case."""
-        passed = self.filter(record)
-        if isinstance(passed, logging.LogRecord):
-            record = passed
+        """Send one that passes the filters; the library's own takes a lock, on Python 3.13 without asking."""
+        passed: Any = self.filter(record)  # since Python 3.12 maybe another record
         if passed:
-            self.emit(record)
+            self.emit(passed if isinstance(passed, logging.LogRecord) else record)
         return bool(passed)
 
     def emit(self, record: logging.LogRecord) -> None:
