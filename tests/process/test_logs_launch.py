@@ -65,6 +65,8 @@ def home(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "parts.py").write_text(PARTS)
     yield tmp_path
+    for left in Path(folder, "dolphin-mp").glob("*"):  # of a test that failed
+        command("shutdown", "--system", left.name)
     shutil.rmtree(folder, ignore_errors=True)
 
 
