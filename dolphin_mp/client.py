@@ -190,7 +190,10 @@ class Client:
         with contextlib.suppress(ProcessLookupError):
             watch = os.pidfd_open(self._board.parent_pid)
         if watch < 0 or not self._board.parent_alive:
-            raise NotRunningError(f"the parent of {self.system!r} is dead; `dolphin-mp launch` or `shutdown`")
+            raise NotRunningError(
+                f"the parent of {self.system!r} is dead: `dolphin-mp launch` takes its components over, "
+                "`dolphin-mp shutdown` ends them"
+            )
         return watch
 
     def _answer(self, watch: int, limit: float) -> dict[str, Any] | None:

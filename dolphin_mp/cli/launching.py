@@ -65,7 +65,6 @@ def _launch(arguments: Namespace) -> int:
 
 def _launch_detached(arguments: Namespace) -> int:
     from dolphin_mp.parent.detached import start_detached
-    from dolphin_mp.paths import log_folder
 
     started = start_detached(
         arguments.config, for_s=_seconds(arguments.for_s), until_done=arguments.until_done
@@ -80,7 +79,8 @@ def _launch_detached(arguments: Namespace) -> int:
             print(f"{name} {state}")
         if troubled:
             say(
-                f"{', '.join(troubled)} failed at once: see `dolphin-mp status` and {log_folder()}/output.log"
+                f"{', '.join(troubled)} failed at once: `dolphin-mp status`, `dolphin-mp logs` and "
+                "`dolphin-mp crashes` say why"
             )
         else:
             say("`dolphin-mp status` shows it, `dolphin-mp shutdown` ends it")

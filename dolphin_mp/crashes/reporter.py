@@ -85,12 +85,14 @@ class Reporter:
         """Let the writers finish, for so long at most; one that takes longer goes on by itself."""
         ends_at = time.monotonic() + limit_s
         while self._writers:
-            left_s = ends_at - time.monotonic()
-            ready = select.select(list(self._writers), [], [], max(0.0, left_s))[0]
+            poll, lines = select.poll(), {line.fileno(): line for line in self._writers}
+            for fd in lines:  # not select(2), which knows but 1,024 descriptors
+                poll.register(fd, select.POLLIN)
+            ready = poll.poll(max(0.0, ends_at - time.monotonic()) * 1000)
             if not ready:
                 break
-            for line in ready:
-                self._answered(line)
+            for fd, _ in ready:
+                self._answered(lines[fd])
         for line in self._writers:
             self._sleeper.remove(line.fileno())
             line.close()

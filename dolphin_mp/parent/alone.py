@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import difflib
 import fcntl
 import os
 import select
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from setproctitle import setproctitle
 
+from dolphin_mp.faults import suggest
 from dolphin_mp.ipc import Board, ChannelError, SegmentExistsError, SegmentMissingError
 from dolphin_mp.ipc.folder import FOLDER, segments
 from dolphin_mp.ipc.segment import Segment, sweep
@@ -61,9 +61,8 @@ def run_alone(component: str, config: Path | None) -> int:
         part = plan.component(component)
     except KeyError:
         names = [c.name for c in plan.components]
-        near = difflib.get_close_matches(component, names, 1) or names
         raise NoSuchComponentError(
-            f"no component {component!r} in {plan.name}; there is {', '.join(near)}"
+            f"no component {component!r} in {plan.name}{suggest(component, names, 'there are')}"
         ) from None
     outputs: list[Segment] = []
     with _signals_kept(signal.SIG_BLOCK):

@@ -120,7 +120,8 @@ class Children:
         self._children[child.process] = child
         self._poller.add(child.pidfd, lambda: self._died(child))
         with contextlib.suppress(OSError):  # no descriptor for a timer: its death is told all the same
-            self._watch.adopt(child.process, child.incarnation, members, child.pidfd, child.pid)
+            if members:  # else all of them are done, and it is on its way out
+                self._watch.adopt(child.process, child.incarnation, members, child.pidfd, child.pid)
 
     # birth --------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from dolphin_mp.ipc import Board, ChannelError, SegmentExistsError, SegmentMissingError
+from dolphin_mp.ipc.board import ROWS
 from dolphin_mp.ipc.deal import open_deal
 from dolphin_mp.ipc.folder import segments, shut
 from dolphin_mp.ipc.segment import Segment, new_header, sweep
@@ -88,6 +89,10 @@ class Ground:
 
         Raises ChannelError, ValueError; then nothing was made.
         """
+        if len(plan.components) > ROWS:
+            raise ValueError(
+                f"{len(plan.components)} components are more than the {ROWS} that a system may have"
+            )
         prepared: dict[str, Segment] = {}
         wanted = {*changes.made, *changes.replaced}
         try:

@@ -8,6 +8,7 @@ None to hand is no failure, only slower.
 from __future__ import annotations
 
 import os
+import signal
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from dolphin_mp.parent.poller import Poller
 
-SPARES = 3  # chosen: a death, one more before the first is replaced, and one in hand; each holds 2 to 3 MiB
+SPARES = 3  # chosen: a death, one more before the first is replaced, and one in hand; each holds 4 to 5 MiB
 AGE_S = 10.0  # chosen: a spare that died younger may die for a reason that its successor would share
 
 
@@ -72,8 +73,11 @@ class Spares:
         while (spare := self._pop()) is not None:
             self._poller.remove(spare.line.fileno())
             try:
+                signal.pidfd_send_signal(
+                    spare.pidfd, signal.SIGCONT
+                )  # whoever has stopped it meant no component
                 spare.line.tell(content, *descriptors)
-            except ConnectionError:  # it is dead, and is reaped with the strangers
+            except (ConnectionError, ProcessLookupError):  # it is dead, and is reaped with the strangers
                 os.close(spare.pidfd)
                 continue
             except OSError:  # no descriptor is left for its order: hang up, and it ends
@@ -113,6 +117,10 @@ class Spares:
     def _spoke(self, spare: Spare) -> None:
         """A spare has reported, or its line has ended."""
         if spare.pid:
+            if (
+                not spare.line.has_ended()
+            ):  # its report was taken a moment ago, in the midst of something else
+                return
             lived = time.monotonic() - spare.since
             self._drop(spare)
             if lived >= AGE_S:

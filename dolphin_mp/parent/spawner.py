@@ -72,6 +72,15 @@ class Line:
         """Give the socket's descriptor."""
         return self.socket.fileno()
 
+    def has_ended(self) -> bool:
+        """Tell whether the process at the other end is gone."""
+        try:
+            return not self.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
     def close(self) -> None:
         """Hang up; a process that is still parked ends."""
         self.socket.close()
@@ -103,6 +112,7 @@ class Spawner:
         self._process: subprocess.Popen[bytes] | None = None
         self._preload: bytes | None = None
         self.generation = 0
+        self.is_loading = False
 
     @property
     def pid(self) -> int:
@@ -132,6 +142,7 @@ class Spawner:
         self._control = ours
         if self._preload:
             self._orders.appendleft((self._preload, []))
+            self.is_loading = True
 
     def preload(self, plan: Plan, *, trusted: bool) -> None:
         """Have this zygote, and each that follows it, import the components' modules.
@@ -146,6 +157,7 @@ class Spawner:
         }
         self._preload = json.dumps(order).encode()
         self.generation += 1
+        self.is_loading = True
         self._orders.append((self._preload, []))
         self.flush()
 
@@ -215,11 +227,14 @@ class Spawner:
     def read(self) -> bytes:
         """Give what the zygote says: ready, loaded, or none if that is nothing; empty when it is dead."""
         try:
-            return self._control.recv(MAX_LINE) if self._control is not None else b""
+            word = self._control.recv(MAX_LINE) if self._control is not None else b""
         except BlockingIOError:
             return b"none"
         except OSError:
             return b""
+        if word == b"loaded":
+            self.is_loading = False
+        return word
 
     def wait_ready(self) -> None:
         """Wait, before the loop runs, until the first zygote is up; raises SpawnError."""

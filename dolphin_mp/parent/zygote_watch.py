@@ -70,7 +70,9 @@ class ZygoteWatch:
         if not self._is_awaited():
             return
         pid = self._spawner.pid
-        if pid and seen == (pid, _cpu_ticks(pid)) and (_is_stopped(pid) or _unread(self._spawner.fileno())):
+        # one that imports may wait for a disk, or for the process that tries the modules first
+        is_deaf = not self._spawner.is_loading and _unread(self._spawner.fileno())
+        if pid and seen == (pid, _cpu_ticks(pid)) and (_is_stopped(pid) or is_deaf):
             os.kill(pid, signal.SIGKILL)  # our own child, not reaped yet
         else:
             self._look_later()

@@ -89,6 +89,10 @@ class Inputs:
         """Give the required inputs of a component that steps on these channels' records."""
         return Required(self.required, triggers, self.deal.channel if self.deal is not None else None)
 
+    def awaited(self, plain: Sequence[Channel], dealt: Sequence[Ring]) -> list[Ring]:
+        """Give the required inputs that a component does not step on; without them nothing is dealt."""
+        return [item for item in self.required if dealt and item not in plain and item not in dealt]
+
     def dealt_triggers(self, attributes: Iterable[str]) -> list[Ring]:
         """Give what to wait on for a record to be dealt, if the component steps on such."""
         if self.deal is None or not any(self.values[name] is self.deal for name in attributes):

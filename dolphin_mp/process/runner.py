@@ -217,7 +217,8 @@ class Runner:
         )
         plain = self._inputs.triggers(names)
         dealt = self._inputs.dealt_triggers(names)
-        triggers: list[Ring] = [*plain, *dealt]
+        # what is dealt waits while a required input is stale, and is stepped on as soon as that is not
+        triggers: list[Ring] = [*plain, *dealt, *self._inputs.awaited(plain, dealt)]
         required = self._inputs.required_of(plain)
         seen = [0] * len(triggers)
         rhythm = self._rhythm = rhythm_of(self.plan, self._schedule_file, component.log)

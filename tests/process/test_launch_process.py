@@ -217,7 +217,7 @@ def test_the_demo_says_that_its_market_is_simulated(home):
         (["launch", "missing.toml"], 2, "dolphin-mp: missing.toml: no such file"),
         (["launch", "--for", "10"], 2, 'dolphin-mp: --for: "10" is no duration'),
         (["launch", "--nonsense"], 2, "--nonsense"),
-        (["run", "nobody"], 4, "dolphin-mp: no component 'nobody' in refusing; there is fail"),
+        (["run", "nobody"], 4, "dolphin-mp: no component 'nobody' in refusing; there are: fail"),
         (["run"], 2, "COMPONENT"),
     ],
 )

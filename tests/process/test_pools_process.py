@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -329,3 +330,35 @@ def test_the_next_parent_takes_a_pool_over_as_it_is(world, watch):
         assert sum(row["redealt"] + row["lost"] for row in world.rows(client).values()) == 0
         client.shutdown()
     assert world.finish(parent) == 0
+
+
+def test_what_waited_for_a_required_input_is_dealt_when_that_comes(world, up):
+    class Once(Component):
+        every = "1h"
+        job = Output("i8", keep=8)
+
+        def step(self):
+            for number in range(1, 4):
+                self.job.publish(number)
+
+    class Params(Component):
+        every = "50ms"
+        params = Output("f8")
+
+        def step(self):
+            if Path("go").exists() and not self.params.version:
+                self.params.publish(1.0)
+
+    class Patient(Component):
+        on = ("job",)
+        job = Input("once.job", share=True)
+        params = Input("params.params", required=True, stale_after="1h")
+        part = Output("i8")
+
+        def step(self):
+            self.part.publish(int(self.job.dealt.value))
+
+    client, _ = up({"once": Once, "params": Params, "mc": (Patient, {"instances": 1})})
+    assert world.version(client, "once.job", 2) == 3
+    (world.folder / "go").touch()
+    assert world.version(client, "mc@0.part", 2) == 3

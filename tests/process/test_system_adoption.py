@@ -399,11 +399,14 @@ def test_one_that_was_asked_of_the_zygote_is_never_born(town, client):
     steering = client()
     steering.stop("idle2")
     until(lambda: sum(town.title(pid).startswith("spare [") for pid in town.strangers()) == SPARES)
-    waiting = ("zygote [dolphin-mp", "spare [dolphin-mp")
-    zygotes = [pid for pid in town.strangers() if town.title(pid).startswith(waiting)]
+    named = {pid: town.title(pid) for pid in town.strangers()}
+    zygotes = [pid for pid, title in named.items() if title.startswith("zygote [dolphin-mp")]
     assert zygotes
     for pid in zygotes:
         os.kill(pid, signal.SIGSTOP)
+    for pid in [pid for pid, title in named.items() if title.startswith("spare [")]:
+        os.kill(pid, signal.SIGKILL)
+        town.wait_gone(pid)
     steering.request("start", component="idle2", wait=False)
     first.until(component="idle2", state="starting", incarnation=2)
     first.kill()
