@@ -380,7 +380,8 @@ from dolphin_mp.logs.collector import Collector
 from dolphin_mp.logs.reader import history
 from dolphin_mp.logs.stream import Voice
 files = sys.argv[1]
-pipes = tempfile.mkdtemp(dir="/dev/shm")
+scratch = tempfile.TemporaryDirectory(dir="/dev/shm")
+pipes = scratch.name
 voice = Voice(pipes, "ob", 1, ["ob"])
 collector = Collector(pipes, files + "/logs")
 filler = Path(files, "filler")

@@ -1,0 +1,12 @@
+"""Live feeds: a venue's present public API, spoken over websockets and HTTP, in the words of `books`.
+
+Deciding is pure (what to send, when to connect anew, which book needs a snapshot); one loop moves the bytes.
+Each line may import only the lines above it, and all of them `dolphin_mp.workers.books`::
+
+    dialect      what a venue's live API is like: words, limits, and the table's protocol
+    dialects     one module per venue, and the table of them
+    backoff …    parts of a session: delays, rate limits
+    session      one connection's life as a state machine: events in, actions out
+    recorder     raw messages to rotated files, in the format that `books.capture` reads
+    live         the loop: sockets, HTTP and clock to the session, events to the market
+"""
