@@ -2,6 +2,7 @@
 
 import os
 import sysconfig
+from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -17,6 +18,6 @@ cores = [
         extra_compile_args=FLAGS,
         extra_link_args=["-pthread"],
     )
-    for name in ("_core", "_deal")
+    for name in sorted(path.stem for path in Path("dolphin_mp/ipc").glob("_*.pyx"))
 ]
 setup(ext_modules=cythonize(cores, language_level=3, build_dir="build"))

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
 
+CORES = ("_board", "_core", "_deal")
+
 
 def wheel_faults(path: Path, modules: Iterable[str], folders: Iterable[str]) -> list[str]:
     """Only our package and its metadata, compiled, and no folder of this machine in any file."""
@@ -25,7 +27,7 @@ def wheel_faults(path: Path, modules: Iterable[str], folders: Iterable[str]) -> 
     faults += [
         f"{name} names {folder}" for folder in folders for name in files if folder.encode() in files[name]
     ]
-    for core in ("_core", "_deal"):
+    for core in CORES:
         if not any(name.startswith(f"dolphin_mp/ipc/{core}.") and name.endswith(".so") for name in files):
             faults.append(f"the compiled {core} is missing")
     return faults + missing(modules, files)
@@ -37,7 +39,7 @@ def sdist_faults(path: Path, modules: Iterable[str]) -> list[str]:
         members = {member.name.partition("/")[2]: member for member in sdist}
     faults = [f"{name} is a link" for name, member in members.items() if member.issym() or member.islnk()]
     faults += [f"{name} was built" for name in members if name.endswith((".so", ".pyc", ".c"))]
-    return faults + missing([*modules, "dolphin_mp/ipc/_core.pyx", "dolphin_mp/ipc/_deal.pyx"], members)
+    return faults + missing([*modules, *(f"dolphin_mp/ipc/{core}.pyx" for core in CORES)], members)
 
 
 def missing(wanted: Iterable[str], names: Container[str]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 import time
@@ -168,11 +167,14 @@ class Client:
         """
         import zmq
 
+        from dolphin_mp import wire
+
         watch = self._watch_parent()
         try:
             self._next_id += 1
-            text = json.dumps({"v": 1, "id": self._next_id, "command": command, "args": args})
-            self._connected().send(text.encode())
+            self._connected().send(
+                wire.encode({"v": 1, "id": self._next_id, "command": command, "args": args})
+            )
             answer = self._answer(watch, time.monotonic() + timeout_s)
         except zmq.ZMQError as error:
             raise NotRunningError(f"the control socket of {self.system!r} fails: {error}") from None
@@ -200,6 +202,8 @@ class Client:
         """Give the answer to the last request; None when time is up."""
         import zmq
 
+        from dolphin_mp import wire
+
         socket = self._connected()
         poller = zmq.Poller()
         poller.register(socket, zmq.POLLIN)
@@ -207,7 +211,7 @@ class Client:
         while ready := poller.poll(math.ceil(max(0.0, limit - time.monotonic()) * 1000)):
             if all(found is not socket for found, _ in ready) and not socket.poll(LAST_WORD_MS):
                 raise NotRunningError(f"the parent of {self.system!r} died before it answered")
-            answer: dict[str, Any] = json.loads(socket.recv())
+            answer: dict[str, Any] = wire.decode(socket.recv())
             if answer.get("id") == self._next_id:
                 return answer
         return None
@@ -219,12 +223,14 @@ class Client:
         """
         import zmq
 
+        from dolphin_mp import wire
+
         socket = self._zmq().socket(zmq.SUB)
         socket.setsockopt(zmq.SUBSCRIBE, b"")
         socket.connect(f"ipc://{runtime_folder(self.system)}/events")
         try:
             while socket.poll(None if timeout_s is None else round(timeout_s * 1000)):
-                yield json.loads(socket.recv_multipart()[-1])
+                yield wire.decode(socket.recv_multipart()[-1])
         finally:
             socket.close(0)
 

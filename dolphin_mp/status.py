@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
-from dolphin_mp.ipc.board import UNSEEN
+from dolphin_mp.ipc.board import ROWS, UNSEEN, unpack_component, unpack_parent
 
 TYPE_CHECKING = False  # this module is on the way of a command that has few milliseconds
 if TYPE_CHECKING:
     from typing import Any
 
-    from dolphin_mp.ipc.board import Board, ParentPart, Row
+    from dolphin_mp.ipc._board import Found
+    from dolphin_mp.ipc.board import Board, ComponentPart, ParentPart, Row
 
 ALL_WELL, TROUBLED, NOTHING_LIVES = 0, 1, 3
 TROUBLE = frozenset({"failed", "backoff"})
@@ -18,6 +20,15 @@ _PHASES_OF_THE_LIVING = {"starting": "starting", "ready": "ready", "stopping": "
 _ENDS = frozenset({"stopped", "done", "failed"})
 _ENDED = _ENDS | {"backoff"}
 _FAIR_ENDS = frozenset({"stopped", "done", "failed"})
+
+
+class _Parts(NamedTuple):
+    """Of a row, what says how its component is."""
+
+    pid: int
+    alive: bool
+    parent: ParentPart | None
+    component: ComponentPart | None
 
 
 class Seen(NamedTuple):
@@ -35,13 +46,18 @@ def status_of(board: Board, now_ns: int) -> dict[str, Any]:
         now_ns: CLOCK_BOOTTIME.
     """
     supervised = board.parent_alive
-    rows = [row for row in map(board.read, range(board.used)) if row.name]
+    found = [(index, row) for index, row in enumerate(map(board.look, range(board.used))) if row[0]]
+    components = [_component_status(row, now_ns, supervised) for _, row in found]
+    if supervised:
+        uptime_s = _age_s(board.launched_ns, now_ns)
+    else:
+        uptime_s = _oldest_s([board.read(index) for index, _ in found], now_ns)
     return {
         "system": board.system,
         "pid": board.parent_pid if supervised else None,
         "supervised": supervised,
-        "uptime_s": _age_s(board.launched_ns, now_ns) if supervised else _oldest_s(rows, now_ns),
-        "components": [component_status(row, now_ns, supervised=supervised) for row in rows],
+        "uptime_s": uptime_s,
+        "components": components,
     }
 
 
@@ -53,38 +69,59 @@ def exit_code(status: dict[str, Any]) -> int:
     return TROUBLED if any(component["state"] in TROUBLE for component in components) else ALL_WELL
 
 
-def component_status(row: Row, now_ns: int, *, supervised: bool) -> dict[str, Any]:
-    """Give one component's status."""
+def _component_status(row: Found, now_ns: int, supervised: bool) -> dict[str, Any]:
+    """Give one component's status: what lasts until somebody writes to its row, and what each look finds."""
+    name, pid, _, _, alive, beats, last_ns, begun_ns, mine, its, dealt, redealt, lost = row
+    lasting, since_ns = _lasting(name, pid, alive, mine, its, supervised)
+    component = lasting.copy()
+    component["beats"] = beats
+    component["last_step_age_s"] = _age_s(last_ns, now_ns)
+    component["dealt"] = dealt
+    component["redealt"] = redealt
+    component["lost"] = lost
+    component["state_age_s"] = _age_s(since_ns, now_ns)
+    component["step_age_s"] = _age_s(begun_ns, now_ns) if alive else None
+    return component
+
+
+@lru_cache(2 * ROWS)  # most of a system's rows are as they were: two thirds of the time
+def _lasting(
+    name: str, pid: int, alive: bool, mine: bytes | None, its: bytes | None, supervised: bool
+) -> tuple[dict[str, Any], int]:
+    """Give a component's status but for ages and counts, and since when its state is what it is."""
+    parent = unpack_parent(mine) if mine else None
+    component = unpack_component(its) if its else None
+    row = _Parts(pid, alive, parent, component)
     seen = _seen_by_parent(row) if supervised else _seen_alone(row)
-    mine, its = row.parent, row.component
-    begun_ns = row.step_begun_ns if row.alive else 0
-    sampled = its is not None and row.alive and its.sampled_ns != 0
-    return {
-        "name": row.name,
+    sampled = component is not None and alive and component.sampled_ns != 0
+    has_code = parent is not None and _has_ended_once(parent) and parent.exit_code != UNSEEN
+    status = {
+        "name": name,
         "state": seen.state,
-        "pid": row.pid if row.alive else None,
-        "restarts": mine.restarts if mine else 0,
-        "beats": row.beats,
-        "last_step_age_s": _age_s(row.last_step_ns, now_ns),
-        "cpu_percent": round(its.cpu_percent, 1) if its and sampled else None,
-        "rss_bytes": its.rss_bytes if its and sampled else None,
+        "pid": pid if alive else None,
+        "restarts": parent.restarts if parent else 0,
+        "beats": 0,
+        "last_step_age_s": None,
+        "cpu_percent": round(component.cpu_percent, 1) if component and sampled else None,
+        "rss_bytes": component.rss_bytes if component and sampled else None,
         "reason": seen.reason,
-        "incarnation": mine.incarnation if mine else its.incarnation if its else 0,
-        "missed": its.missed if its else 0,
-        "dealt": row.dealt[0],
-        "redealt": row.dealt[1],
-        "lost": row.dealt[2],
-        "state_age_s": _age_s(mine.since_ns, now_ns) if mine else None,
-        "step_age_s": _age_s(begun_ns, now_ns),
-        "exit_code": mine.exit_code if mine and _has_ended_once(mine) and mine.exit_code != UNSEEN else None,
+        "incarnation": parent.incarnation if parent else component.incarnation if component else 0,
+        "missed": component.missed if component else 0,
+        "dealt": 0,
+        "redealt": 0,
+        "lost": 0,
+        "state_age_s": None,
+        "step_age_s": None,
+        "exit_code": parent.exit_code if parent and has_code else None,
     }
+    return status, parent.since_ns if parent else 0
 
 
 def _has_ended_once(mine: ParentPart) -> bool:
     return mine.incarnation > 1 or (mine.incarnation == 1 and mine.state in _ENDED)
 
 
-def _seen_by_parent(row: Row) -> Seen:
+def _seen_by_parent(row: _Parts) -> Seen:
     """What a living parent recorded, unless the lock says more: the parent learns of a death later."""
     if row.parent is None or not row.parent.state:
         return Seen("waiting", "")
@@ -94,7 +131,7 @@ def _seen_by_parent(row: Row) -> Seen:
     return Seen(state, row.parent.reason)
 
 
-def _seen_alone(row: Row) -> Seen:
+def _seen_alone(row: _Parts) -> Seen:
     """Without a parent: the component's own word while it lives, else how it ended."""
     phase = row.component.phase if row.component else ""
     if row.alive:
@@ -110,13 +147,15 @@ def _seen_alone(row: Row) -> Seen:
     return Seen("failed", "died while no parent lived")
 
 
-def _is_current(row: Row) -> bool:
+def _is_current(row: _Parts) -> bool:
     """Whether the component's word is of the parent's last incarnation, not of one before."""
     return row.parent is None or row.component is None or row.component.incarnation >= row.parent.incarnation
 
 
 def _age_s(then_ns: int, now_ns: int) -> float | None:
-    return round(max(0, now_ns - then_ns) * 1e-9, 6) if then_ns else None
+    if not then_ns:
+        return None
+    return (now_ns - then_ns) // 1000 / 1e6 if now_ns > then_ns else 0.0
 
 
 def _oldest_s(rows: list[Row], now_ns: int) -> float | None:

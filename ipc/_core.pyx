@@ -445,51 +445,6 @@ cdef class Doorbell:
                 PyErr_CheckSignals()
 
 
-cdef class Cell:
-    """A small block of bytes with one writer, in two versioned halves: a reader never sees a torn one.
-
-    The word at the offset is the version; half `version % 2` is the current one. Source: the two-slot form
-    of the ring above; a writer that dies in the midst leaves the other half as it was.
-    """
-
-    cdef Py_buffer buffer
-    cdef uint8_t *at
-    cdef Py_ssize_t size
-
-    def __cinit__(self, object buffer, Py_ssize_t offset, Py_ssize_t size, bint writable=False):
-        PyObject_GetBuffer(buffer, &self.buffer, PyBUF_WRITABLE if writable else PyBUF_SIMPLE)
-        if offset < 0 or size < 0 or offset + 8 + 2 * size > self.buffer.len or offset % 8:
-            raise ValueError("the cell lies outside its buffer")
-        self.at = <uint8_t *>self.buffer.buf + offset
-        self.size = size
-
-    def __dealloc__(self):
-        PyBuffer_Release(&self.buffer)
-
-    def write(self, const uint8_t[::1] data):
-        """Replace the content; `data` has the cell's size."""
-        cdef uint64_t version = mp_load(<uint64_t *>self.at) + 1
-        if self.buffer.readonly or data.shape[0] != self.size:
-            raise ValueError(f"a cell of {self.size} bytes, given {data.shape[0]}, or mapped read-only")
-        mp_fence_release()  # pairs with the acquire fence in read: our half's old readers notice the version
-        memcpy(self.at + 8 + (version & 1) * self.size, &data[0], self.size)
-        mp_store_release(<uint64_t *>self.at, version)
-
-    def read(self):
-        """Give the content as bytes, or None if it was never written or changed at each of 200 tries."""
-        cdef uint64_t version
-        cdef bytes copy
-        for _ in range(TRIES):
-            version = mp_load_acquire(<uint64_t *>self.at)
-            if version == 0:
-                return None
-            copy = (<char *>self.at + 8 + (version & 1) * self.size)[:self.size]
-            mp_fence_acquire()
-            if mp_load(<uint64_t *>self.at) == version:
-                return copy
-        return None
-
-
 cdef class Ring:
     """The memory side of a channel: what `Channel` adds is names, locks and lifetimes."""
 

@@ -20,7 +20,7 @@ import struct
 from functools import lru_cache
 from typing import NamedTuple
 
-from dolphin_mp.ipc import _core, folder, lock
+from dolphin_mp.ipc import _board, _core, folder, lock
 from dolphin_mp.ipc.errors import ClaimedError, SegmentExistsError, SegmentInvalidError, SupersededError
 
 TYPE_CHECKING = False
@@ -40,7 +40,8 @@ _HEADER = struct.Struct("<8sIIQQII")  # magic, layout, header size, size, instan
 _USED, _PARENT, _SYSTEM = 64, 128, 192  # u32 rows in use; u64 pid, start, launched_ns; 64 bytes of text
 _HEAD = struct.Struct("<IIQ48s")
 _NAMES = struct.Struct(f"<16x48s{ROW_SIZE - 64}x")
-_WORDS, _TIMER, _DEALT, _BELL, _PARENT_CELL, _COMPONENT_CELL = 128, 152, 160, 64, 192, 528
+_TIMER, _BELL, _PARENT_CELL, _COMPONENT_CELL = 152, 64, 192, 528
+_WORDS, _DEALT = _board.OFFSET_WORDS, _board.OFFSET_DEALT
 _PARENT_PART = struct.Struct("<16sQQqii112s")
 _COMPONENT_PART = struct.Struct("<16sQdQqQq96s")
 
@@ -104,6 +105,17 @@ class Board:
         self._fd = fd
         # not mmap.mmap: its copy of the descriptor would keep our locks, in a forked child as well
         self._memory = memoryview(_core.Memory(fd, SIZE, True))
+        self._table = _board.Rows(
+            self._memory,
+            PAGE,
+            ROW_SIZE,
+            ROWS,
+            LOCK_ROWS,
+            _PARENT_CELL,
+            _PARENT_PART.size,
+            _COMPONENT_CELL,
+            _COMPONENT_PART.size,
+        )
         self._is_parent = False
         self._generation = _core.generation()
 
@@ -293,34 +305,35 @@ class Board:
         at = self._at(index) + _DEALT
         return self._memory[at : at + 24].cast("Q")
 
-    def parent_cell(self, index: int) -> _core.Cell:
+    def parent_cell(self, index: int) -> _board.Cell:
         """Give the parent's part of a row, to write `pack_parent` into."""
-        return _core.Cell(self._memory, self._at(index) + _PARENT_CELL, _PARENT_PART.size, True)
+        return _board.Cell(self._memory, self._at(index) + _PARENT_CELL, _PARENT_PART.size, True)
 
-    def component_cell(self, index: int) -> _core.Cell:
+    def component_cell(self, index: int) -> _board.Cell:
         """Give the component's part of a row, to write `pack_component` into."""
-        return _core.Cell(self._memory, self._at(index) + _COMPONENT_CELL, _COMPONENT_PART.size, True)
+        return _board.Cell(self._memory, self._at(index) + _COMPONENT_CELL, _COMPONENT_PART.size, True)
 
     def read(self, index: int) -> Row:
         """Give one row, each part consistent in itself."""
-        pid, group, start, name = self._head(index)
-        beats, last_step_ns, step_begun_ns = self.words(index)
-        mine = self.parent_cell(index).read()
-        its = self.component_cell(index).read()
+        name, pid, group, start, alive, beats, last_ns, begun_ns, mine, its, *dealt = self.look(index)
         return Row(
             index,
             name,
             pid,
             group,
             start,
-            self.is_alive(index),
+            alive,
             beats,
-            last_step_ns,
-            step_begun_ns,
+            last_ns,
+            begun_ns,
             unpack_parent(mine) if mine else None,
             unpack_component(its) if its else None,
-            tuple(self.dealt_words(index)),  # type: ignore[arg-type]  # three of them
+            tuple(dealt),  # type: ignore[arg-type]  # three of them
         )
+
+    def look(self, index: int) -> _board.Found:
+        """Give one row as `_board.Rows.read` does, the parts still packed: for who reads many."""
+        return self._table.read(self._fd, index)
 
     def _at(self, index: int) -> int:
         if not 0 <= index < ROWS:

@@ -77,7 +77,7 @@ find_python() {
 
 # What the install depends on, as one word; cheap enough for every start.
 sources() {
-    (cd "$root" && cat setup.cfg setup.py pyproject.toml dolphin_mp/ipc/{_core,_deal}.pyx) | sha256sum | cut -d ' ' -f 1
+    (cd "$root" && cat setup.cfg setup.py pyproject.toml dolphin_mp/ipc/_*.pyx) | sha256sum | cut -d ' ' -f 1
 }
 
 own_python() { readlink -e -- "$venv/bin/python"; }
@@ -89,7 +89,14 @@ is_current() {
     local was
     [[ -f $venv/installed ]] && mapfile -t was <"$venv/installed" && [[ ${was[0]} == "$(sources)" ]] &&
         [[ ${was[1]} == test || $1 == run ]] && is_own "${was[@]:2}" &&
-        compgen -G "$root/dolphin_mp/ipc/_core.*.so" >/dev/null && compgen -G "$root/dolphin_mp/ipc/_deal.*.so" >/dev/null
+        is_compiled
+}
+
+is_compiled() {
+    local source
+    for source in "$root"/dolphin_mp/ipc/_*.pyx; do
+        compgen -G "${source%.pyx}.*.so" >/dev/null || return
+    done
 }
 
 # Made for the interpreter $1, which is still the one, in the folder $2: scripts in .venv name where they are.

@@ -7,13 +7,14 @@ holds up the loop.
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TYPE_CHECKING, Any
 
 import zmq
+
+from dolphin_mp.wire import decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,7 +138,7 @@ class ControlServer:
         self._send(request, {"id": request.id, "ok": False, "error": content})
 
     def _send(self, request: Request, answer: dict[str, Any]) -> None:
-        text = json.dumps(answer).encode()
+        text = encode(answer)
         frames = [request.peer, b"", text] if request.is_req else [request.peer, text]
         try:
             self._router.send_multipart(frames, zmq.NOBLOCK)
@@ -147,7 +148,7 @@ class ControlServer:
     def publish(self, event: dict[str, Any]) -> None:
         """Send one event to whoever listens."""
         try:
-            self._events.send_multipart([event["event"].encode(), json.dumps(event).encode()], zmq.NOBLOCK)
+            self._events.send_multipart([event["event"].encode(), encode(event)], zmq.NOBLOCK)
         except zmq.ZMQError:
             self.refused += 1
 
@@ -163,16 +164,12 @@ def _decoded(text: bytes) -> dict[str, Any]:
     if len(text) > MAX_REQUEST:
         raise BadRequestError("too_large", f"a request has at most {MAX_REQUEST} bytes, not {len(text)}")
     try:
-        data = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
+        data = decode(text)
+    except ValueError:
         raise BadRequestError("bad_request", f"no JSON: send {EXAMPLE}") from None
     if not isinstance(data, dict):
         raise BadRequestError("bad_request", f"a request is a JSON object: send {EXAMPLE}")
     return data
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
 
 
 def _identity(data: dict[str, Any]) -> str | int | float | None:
