@@ -137,7 +137,7 @@ def test_all_commands(system, world, raw, kind):
         (b'"' + b"x" * 70_000 + b'"', "too_large"),
         (b"[" * 60_000, "bad_request"),
         (b"1" * 60_000, "bad_request"),
-        (b'{"v": 1, "id": "\\ud800", "command": "\\ud800"}', "bad_command"),
+        (b'{"v": 1, "id": "\\ud800", "command": "\\ud800"}', "bad_request"),
     ],
 )
 def test_what_makes_no_sense_is_answered(system, raw, kind, text, code):
