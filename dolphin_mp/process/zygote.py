@@ -29,6 +29,7 @@ MAX_ORDER = 1 << 18
 MAX_TOLD = 1 << 16
 BATCH = 8  # chosen: so many share a middle process, and each costs little more than one fork
 _DESCRIPTOR = struct.Struct("i")
+_TWISTER_WORDS = 624  # the whole state of MT19937
 
 
 def main() -> int:
@@ -269,8 +270,9 @@ def _reset() -> None:
     """Undo what a fork shares, whatever the process is to be: signals, numpy's old random state."""
     _reset_signals(_handled)
     random = sys.modules.get("numpy.random")
-    if random is not None:
-        random.seed()
+    if random is not None:  # seed() would take three times as long, and copy as many pages
+        words = sys.modules["numpy"].frombuffer(os.urandom(4 * _TWISTER_WORDS), "u4")
+        random.set_state(("MT19937", words, _TWISTER_WORDS))
 
 
 def _surround(environment: dict[str, str], cwd: str, open_files: int) -> None:
