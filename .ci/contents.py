@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
 
-CORES = ("_board", "_core", "_deal")
+CORES = ("_board", "_core", "_deal", "_tether")
 
 
 def wheel_faults(path: Path, modules: Iterable[str], folders: Iterable[str]) -> list[str]:

@@ -49,7 +49,7 @@ class Channel(_core.Ring):
     segment, an attached one's never does. After a fork the child's handles raise ForkedError.
     """
 
-    def __init__(self, segment: Segment) -> None:
+    def __init__(self, segment: Segment, *, to_claim: bool = False) -> None:
         self._segment = segment
         self._cursor = 0
         self._alarm: _core.Doorbell | None = None  # rung as well when the watched writer dies
@@ -59,7 +59,7 @@ class Channel(_core.Ring):
         self._finalizer = weakref.finalize(self, _abandon, segment, self._pidfds)
         try:
             self._dtype_and_shape = (_record_dtype(header), header.shape)
-            self._map_segment(writable=False)
+            self._map_segment(writable=to_claim)
         except ValueError as error:
             self._finalizer()
             raise SegmentInvalidError(segment.name, f"its dtype is corrupted: {error}") from None
@@ -96,9 +96,14 @@ class Channel(_core.Ring):
         return cls(Segment.create(name, header))
 
     @classmethod
-    def attach(cls, name: str) -> Self:
-        """Open the channel of that name; raises SegmentMissingError, SegmentInvalidError."""
-        return cls(Segment.attach(name))
+    def attach(cls, name: str, *, to_claim: bool = False) -> Self:
+        """Open the channel of that name; raises SegmentMissingError, SegmentInvalidError.
+
+        Args:
+            name: the segment's name.
+            to_claim: map the records writable at once, which spares the `claim` that follows a new mapping.
+        """
+        return cls(Segment.attach(name), to_claim=to_claim)
 
     def _map_segment(self, *, writable: bool) -> None:
         header = self._segment.header
@@ -121,6 +126,7 @@ class Channel(_core.Ring):
             writable,
         )
         self._data = memoryview(data)
+        self._is_writable = writable
 
     # lifetime ------------------------------------------------------------------------------------------
 
@@ -162,7 +168,8 @@ class Channel(_core.Ring):
             raise ClaimedError(self.name, lock.describe_process(pid) if pid else "a handle about to let go")
         try:
             self._check_not_replaced()
-            self._map_segment(writable=True)
+            if not self._is_writable:
+                self._map_segment(writable=True)
             epoch = self._begin_claim(os.getpid(), lock.own_start_time())
         except BaseException:
             lock.unlock(self._segment.fd, LOCK_WRITER)

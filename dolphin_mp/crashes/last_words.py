@@ -35,7 +35,7 @@ class Words(NamedTuple):
 
 
 class LastWords:
-    """The process' own end.
+    """The process' own end; it is there from `open` on.
 
     Args:
         folder: its system's runtime folder.
@@ -45,13 +45,17 @@ class LastWords:
 
     def __init__(self, folder: str, process: str, incarnation: int) -> None:
         self.path = path_of(folder, process, incarnation)
+        self._folder = folder
         self._fd = -1
+
+    def open(self) -> None:
+        """Make the file; where that can't be, nothing is written down."""
         with contextlib.suppress(OSError):
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
             try:
                 self._fd = os.open(self.path, flags, 0o600)
             except FileNotFoundError:  # it is the system's first
-                os.makedirs(f"{folder}/{FOLDER}", 0o700, exist_ok=True)  # noqa: PTH103
+                os.makedirs(f"{self._folder}/{FOLDER}", 0o700, exist_ok=True)  # noqa: PTH103
                 self._fd = os.open(self.path, flags, 0o600)
 
     def listen(self) -> None:

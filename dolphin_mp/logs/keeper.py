@@ -123,7 +123,10 @@ class Keeper:
         """Say something of a component, or in the parent's own name; without waiting."""
         if self._voice is None:
             with contextlib.suppress(OSError):
-                self._voice = Voice(self.folder, OWN, 1, (OWN, *self._components))
+                voice = Voice()
+                voice.open(self.folder, OWN, 1, (OWN, *self._components))
+                voice.begin()
+                self._voice = voice
         if self._voice is not None:
             is_grave = level not in {"debug", "info"}
             self._voice.say(level, SYSTEM, text, logger=component, is_grave=is_grave)

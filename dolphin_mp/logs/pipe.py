@@ -55,10 +55,11 @@ class LogPipe:
         self._seq = 0
         # Reentrant, for a signal handler may speak while its thread does; held over calls that don't wait.
         self._lock = threading.RLock()
-        counts.begin(pipe, epoch)
 
     def greet(self, body: bytes) -> None:
         """Say who speaks from now on."""
+        if self._counts is not None:
+            self._counts.begin(self._pipe, self._epoch)
         self._write(GREETING, body)
 
     def send(self, encode: Callable[[int], bytes]) -> bool:

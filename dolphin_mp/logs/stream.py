@@ -40,18 +40,22 @@ def speak_for(component: str) -> None:
 
 
 class Voice:
-    """What a process says, as records.
+    """What a process says, as records; until it is opened, what is said is left to the stderr there was."""
 
-    Args:
-        folder: of the pipes.
-        process: its name.
-        epoch: its incarnation.
-        components: those that run in it.
+    def __init__(self) -> None:
+        self.pipes: dict[str, LogPipe] = {}
+        self.room = MAX_PARTS * ROOM - _HEAD_ROOM
+        self._before = sys.stderr
 
-    Raises OSError when the pipes can't be opened.
-    """
+    def open(self, folder: str, process: str, epoch: int, components: Sequence[str]) -> None:
+        """Open the pipes, for `begin` to speak through; raises OSError where there are none to be had.
 
-    def __init__(self, folder: str, process: str, epoch: int, components: Sequence[str]) -> None:
+        Args:
+            folder: of the pipes.
+            process: its name.
+            epoch: its incarnation.
+            components: those that run in it.
+        """
         counts = Counts(f"{folder}/{process}.{COUNTS}")
         self.pipes = {name: LogPipe(f"{folder}/{process}.{name}", name, epoch, counts) for name in (OUT, ERR)}
         self._epoch = epoch
@@ -60,19 +64,29 @@ class Voice:
         self._main = threading.main_thread().ident
         capacity = min(pipe.capacity for pipe in self.pipes.values())
         self.room = min(MAX_PARTS * ROOM, capacity // 2) - _HEAD_ROOM
-        self._begin()
+        self._identify()
+
+    def take_descriptors(self) -> None:
+        """Make the pipes the descriptors 1 and 2."""
+        for fd, name in ((1, OUT), (2, ERR)):
+            os.dup2(self.pipes[name].fd, fd, inheritable=True)
+
+    def begin(self) -> None:
+        """Tell the collector who speaks from now on: before the first record."""
         for pipe in self.pipes.values():
             hello = records.encode(time.time_ns(), self._who[self._default], "debug", records.NOTE, "")
             pipe.greet(hello)
 
-    def _begin(self) -> None:
+    def _identify(self) -> None:
         pid = os.getpid()
         names = {*self._components, self._default}
         self._who = {name: records.identity(name, pid, self._epoch) for name in names}
 
     def forked(self) -> None:
         """Go on in a forked child."""
-        self._begin()
+        if not self.pipes:
+            return
+        self._identify()
         self._main = threading.get_ident()
         for pipe in self.pipes.values():
             pipe.forked()
@@ -84,6 +98,9 @@ class Voice:
 
     def say(self, level: str, stream: str, message: str, *, logger: str = "", is_grave: bool = False) -> None:
         """Send one record, or count it as dropped."""
+        if not self.pipes:
+            self._before.write(f"{message}\n")
+            return
         component = self.component_of(logger)
         who = self._who.get(component) or self._who[self._default]
         more = f',"logger":{quote(logger)}' if logger and logger != component else ""
@@ -263,31 +280,17 @@ class RecordHandler(logging.Handler):
 _voice: Voice | None = None
 
 
-def take_streams(folder: str, process: str, epoch: int, components: Sequence[str]) -> bool:
-    """Make this process' descriptors, streams, root logger and hooks write records.
-
-    Gives False, and changes nothing, where there are no pipes to be had.
-
-    Args:
-        folder: of the pipes.
-        process: its name.
-        epoch: its incarnation.
-        components: those that run in it.
-    """
+def take_streams() -> Voice:
+    """Make this process' streams, root logger and hooks speak through a voice that is yet to be opened."""
     global _voice
-    try:
-        voice = Voice(folder, process, epoch, components)
-        for fd, name in ((1, OUT), (2, ERR)):
-            os.dup2(voice.pipes[name].fd, fd, inheritable=True)
-    except OSError:
-        return False
+    voice = Voice()
     sys.stdout = LineStream(voice, STDOUT, 1)
     sys.stderr = LineStream(voice, STDERR, 2)
     sys.excepthook = _tell_of
     threading.excepthook = _tell_of_thread
     logging.basicConfig(level=logging.INFO, handlers=[RecordHandler(voice)], force=True)
     _voice = voice
-    return True
+    return voice
 
 
 def finish_streams() -> None:

@@ -34,6 +34,7 @@ from dolphin_mp.paths import (
     segment_prefix,
 )
 from dolphin_mp.process.assignment import Assignment
+from dolphin_mp.process.home import Home
 from dolphin_mp.process.main import become
 from dolphin_mp.system import find_system
 
@@ -136,12 +137,12 @@ def _run(plan: Plan, part: ComponentPlan) -> int:
     setproctitle(f"{part.name} [dolphin-mp {plan.name}]")
     _wait_for([segment_name(plan.name, item.channel) for item in part.inputs])
     folder = runtime_folder(plan.name)
-    board = Board.attach(board_name(plan.name))
-    board.doorbell(board.add(part.name)).reset()
-    board.close()
-    return become(
-        Assignment(plan.name, part.name, 1, "run", 0, 0, {}, str(Path.cwd()), f"{folder}/notify", "", (part,))
+    assignment = Assignment(
+        plan.name, part.name, 1, "run", 0, 0, {}, str(Path.cwd()), f"{folder}/notify", "", (part,)
     )
+    home = Home.enter(assignment.home())
+    home.board.doorbell(home.board.add(part.name)).reset()
+    return become(assignment, -1, home)
 
 
 def _wait_for(names: list[str]) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dolphin_mp.exits import exit_code_of, kill_group
 from dolphin_mp.ipc import _core
 from dolphin_mp.parent.burial import Burials
+from dolphin_mp.parent.heirs import Heirs
 from dolphin_mp.parent.spares import Spares
 from dolphin_mp.parent.spawner import Line, Spawner, SpawnError
 from dolphin_mp.parent.zygote_watch import ZygoteWatch
@@ -30,7 +31,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Child:
-    """A forked process: its line until it has reported, then its pid and pidfd."""
+    """A forked process: its line until it has reported, then its pid and pidfd.
+
+    Attributes: tether (its line from then on, if that ends only when the process begins to die).
+    """
 
     process: str
     incarnation: int
@@ -42,6 +46,7 @@ class Child:
     spawned_ns: int = 0
     start: int = 0  # of one that is adopted: its start time
     mark: int = 0
+    tether: Line | None = None
 
 
 class Children:
@@ -55,6 +60,8 @@ class Children:
         bury: takes each death.
         hear: takes what components have said until now; called before a death is told.
         tell: publishes an event for people.
+        foresee: gives the assignment that the death of an incarnation would bring at once, or None.
+        home: what spares are told when they park, as JSON.
     """
 
     def __init__(
@@ -66,6 +73,8 @@ class Children:
         bury: Callable[[Exited, Child], None],
         hear: Callable[[], None],
         tell: Callable[[dict[str, Any]], None],
+        foresee: Callable[[str, int], Assignment | None],
+        home: bytes,
     ) -> None:
         self._spawner = spawner
         self._poller = poller
@@ -74,10 +83,13 @@ class Children:
         self._bury = bury
         self._hear = hear
         self._tell = tell
+        self._foresee = foresee
+        self._home = home
         self._children: dict[str, Child] = {}
         self._burials = Burials(poller)
         self._zygote_watch = ZygoteWatch(poller, spawner, self._is_awaited, self._look_for_reports)
-        self._spares = Spares(spawner, poller, self._heard_of_spare)
+        self._spares = Spares(spawner, poller, self._heard_of_spare, home)
+        self._heirs = Heirs(self._spares)
         self._awaited: set[str] = set()  # processes on their way, until one of their components has a word
         self._is_proven = False  # whether a process has come of the present zygote
         self.guests: dict[int, Callable[[int], None]] = {}  # who else is to hear of a death, by pid
@@ -90,11 +102,13 @@ class Children:
         if self._zygote_fd >= 0:
             self._poller.remove(self._zygote_fd)
             self._zygote_fd = -1
+        self._heirs.close()
         self._spares.close()
         self._zygote_watch.close()
         old.retire()
         self._zygote_watch = ZygoteWatch(self._poller, spawner, self._is_awaited, self._look_for_reports)
-        self._spares = Spares(spawner, self._poller, self._heard_of_spare)
+        self._spares = Spares(spawner, self._poller, self._heard_of_spare, self._home)
+        self._heirs = Heirs(self._spares)
         self._is_proven = False
         self.watch_zygote()
 
@@ -136,16 +150,18 @@ class Children:
         self._awaited.add(child.process)
         try:
             timer = self._watch.begin(child.process, child.incarnation, assignment.members)
-            content = assignment.to_json()
-            spare = self._spares.take(content, timer)
+            spare = self._heirs.take(assignment, timer)
+            if spare is None and len(self._spares):
+                spare = self._spares.take(b"run", assignment.to_json(at_home=True), timer)
             if spare is None:
-                self._fork(child, content, timer)
+                self._fork(child, assignment.to_json(), timer)
                 return
         except (SpawnError, OSError) as error:
             self._not_born(child, str(error))
             return
         self._children[child.process] = child
         child.pid, child.pidfd = spare.pid, spare.pidfd
+        self._tie(child, spare.line)
         self._born(child)
 
     def _fork(self, child: Child, content: bytes, timer: int) -> None:
@@ -161,6 +177,27 @@ class Children:
         child.spawned_ns, child.mark = _core.boottime_ns(), mark_of(child.pid)
         self._poller.add(child.pidfd, lambda: self._died(child))
         self._handle(Spawned(child.process, child.incarnation, child.pid))
+
+    def _tie(self, child: Child, line: Line) -> None:
+        """Keep the line of a process that holds it until it dies; another's has served."""
+        if line.held:
+            child.tether = line
+            self._poller.add(line.fileno(), lambda: self._dying(child))
+        else:
+            line.close()
+
+    def _dying(self, child: Child) -> None:
+        """Have its successor prepare, while the kernel takes its memory down."""
+        self._untie(child)
+        assignment = self._foresee(child.process, child.incarnation)
+        if assignment is not None:
+            self._heirs.prepare(assignment)
+
+    def _untie(self, child: Child) -> None:
+        if child.tether is not None:
+            self._poller.remove(child.tether.fileno())
+            child.tether.close()
+            child.tether = None
 
     def _not_born(self, child: Child, reason: str) -> None:
         self._watch.end(child.process)
@@ -191,19 +228,24 @@ class Children:
         """A forked process has said who it is, or died before it could."""
         if child.line is None:
             return
-        pid = child.line.here()
+        line = child.line
+        pid = line.here()
         self._is_proven |= pid is not None
-        self._forget_line(child)
+        self._poller.remove(line.fileno())
+        child.line = None
         self._zygote_watch.settle()
         if pid is None:
+            line.close()
             self._not_born(child, "it died at its birth")
             return
         try:
             child.pid, child.pidfd = pid, os.pidfd_open(pid)
         except OSError as error:  # no descriptor is left
             os.kill(pid, signal.SIGKILL)
+            line.close()
             self._not_born(child, f"can't watch it: {error.strerror}")
             return
+        self._tie(child, line)
         self._born(child)
 
     # death --------------------------------------------------------------------------------------------------
@@ -248,6 +290,7 @@ class Children:
         del self._children[child.process]
         self._awaited.discard(child.process)
         self._bury(Exited(child.process, child.incarnation, code, child.reason), child)
+        self._heirs.dismiss(child.process)  # if none was needed
         self._refill()  # if no successor is on its way
 
     def reap(self) -> None:
@@ -291,20 +334,19 @@ class Children:
             unborn[fd]()
 
     def _forget(self, child: Child) -> None:
-        self._forget_line(child)
+        self._untie(child)
+        if child.line is not None:
+            self._poller.remove(child.line.fileno())
+            child.line.close()
+            child.line = None
         if child.pidfd >= 0:
             self._poller.remove(child.pidfd)
             os.close(child.pidfd)
             child.pidfd = -1
 
-    def _forget_line(self, child: Child) -> None:
-        if child.line is not None:
-            self._poller.remove(child.line.fileno())
-            child.line.close()
-            child.line = None
-
     def close(self) -> None:
         """Let go of all; the zygote and parked processes end by themselves."""
+        self._heirs.close()
         self._spares.close()
         self._zygote_watch.close()
         for child in self._children.values():

@@ -6,6 +6,7 @@ time-out is the least deadline; an idle system never wakes it.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -142,7 +143,15 @@ class Orchestrator:
         self._reporter = Reporter(self._poller, crashes_folder(plan.name), self._tell_of_bundle)
         self._watch = HangWatch(self._poller, self._board, self._handle, self._pid_of)
         self._children = Children(
-            spawner, self._poller, self._watch, self._handle, self._bury, self._hear, self._tell
+            spawner,
+            self._poller,
+            self._watch,
+            self._handle,
+            self._bury,
+            self._hear,
+            self._tell,
+            self._foresee,
+            json.dumps(self._assignment(Spawn("", 0, ())).home()).encode(),
         )
         self._poller.add(self._words.fileno(), self._hear)
         for fd in self._control.filenos():
@@ -437,7 +446,15 @@ class Orchestrator:
         for name in action.members:
             self._board.doorbell(self._rows[name]).reset()
             self._write_down(self._seen[name])  # first: the next parent must know of every incarnation
-        assignment = Assignment(
+        self._children.spawn(self._assignment(action))
+
+    def _foresee(self, process: str, incarnation: int) -> Assignment | None:
+        """Give what its successor would be told, if the death of that incarnation brings one at once."""
+        spawn = self._supervisor.foresee(process, incarnation, time.monotonic())
+        return None if spawn is None else self._assignment(spawn)
+
+    def _assignment(self, action: Spawn) -> Assignment:
+        return Assignment(
             self._plan.name,
             action.process,
             action.incarnation,
@@ -452,7 +469,6 @@ class Orchestrator:
             self._board.launched_ns,
             tuple(self._rows[name] for name in action.members),
         )
-        self._children.spawn(assignment)
 
     def _write_down(self, row: ComponentStatus) -> None:
         cell = self._board.parent_cell(self._rows[row.name])

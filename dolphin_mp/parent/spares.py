@@ -47,15 +47,22 @@ class Spares:
         spawner: makes them.
         poller: tells of their reports and deaths.
         heard: called when one has come, or won't: with whether it has.
+        home: what each is told when it parks, as JSON.
         wanted: how many to keep.
     """
 
     def __init__(
-        self, spawner: Spawner, poller: Poller, heard: Callable[[bool], None], wanted: int = SPARES
+        self,
+        spawner: Spawner,
+        poller: Poller,
+        heard: Callable[[bool], None],
+        home: bytes,
+        wanted: int = SPARES,
     ) -> None:
         self._spawner = spawner
         self._poller = poller
         self._heard = heard
+        self._home = home
         self._wanted = wanted
         self._spares: list[Spare] = []
 
@@ -68,23 +75,20 @@ class Spares:
         """Whether as many are ready as are wanted."""
         return len(self) >= self._wanted
 
-    def take(self, content: bytes, *descriptors: int) -> Spare | None:
-        """Give a living spare that was told its assignment, None without any; the caller owns its pidfd."""
+    def take(self, order: bytes, content: bytes, *descriptors: int) -> Spare | None:
+        """Give a spare that has got an order, None without one; the caller owns its pidfd and line."""
         while (spare := self._pop()) is not None:
             self._poller.remove(spare.line.fileno())
             try:
-                signal.pidfd_send_signal(
-                    spare.pidfd, signal.SIGCONT
-                )  # whoever has stopped it meant no component
-                spare.line.tell(content, *descriptors)
-            except (ConnectionError, ProcessLookupError):  # it is dead, and is reaped with the strangers
-                os.close(spare.pidfd)
-                continue
-            except OSError:  # no descriptor is left for its order: hang up, and it ends
-                os.close(spare.pidfd)
-                return None
-            finally:
+                # whoever has stopped it meant no component
+                signal.pidfd_send_signal(spare.pidfd, signal.SIGCONT)
+                spare.line.tell(order, content, *descriptors)
+            except OSError as error:
                 spare.line.close()
+                os.close(spare.pidfd)
+                if isinstance(error, (ConnectionError, ProcessLookupError)):
+                    continue  # it is dead, and is reaped with the strangers
+                return None  # no descriptor is left for its order: hung up, it ends
             return spare
         return None
 
@@ -102,7 +106,7 @@ class Spares:
             self._drop(spare)
         while len(self._spares) < self._wanted:
             try:
-                line = self._spawner.park()
+                line = self._spawner.park(self._home)
             except SpawnError:
                 return
             spare = Spare(line, self._spawner.generation, time.monotonic())

@@ -12,6 +12,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dolphin_mp.process.assignment import HELD, HERE, HOME_ORDER
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -30,9 +32,13 @@ class SpawnError(Exception):
 
 @dataclass
 class Line:
-    """The parent's end of a forked process' socket."""
+    """The parent's end of a forked process' socket.
+
+    Attributes: held (whether it ends only when the process begins to die).
+    """
 
     socket: socket.socket
+    held: bool = False
 
     def here(self) -> int | None:
         """Give the pid of the process that reported, in the kernel's words; None if it died before.
@@ -44,19 +50,24 @@ class Line:
         except ConnectionError:  # it died before it took its order
             return None
         for _level, kind, data in extra:
-            if text == b"here" and kind == socket.SCM_CREDENTIALS:
+            if text in {HERE, HELD} and kind == socket.SCM_CREDENTIALS:
+                self.held = text == HELD
                 return int(_CREDENTIALS.unpack(data[: _CREDENTIALS.size])[0])
         return None
 
-    def tell(self, content: bytes, *descriptors: int) -> None:
-        """Send the assignment that the process is to carry out, with the descriptors.
+    def tell(self, order: bytes, content: bytes, *descriptors: int) -> None:
+        """Send an order ("run", "prepare") with the assignment that the process is to carry out.
 
         Raises OSError: ConnectionError if the process is dead.
         """
         if len(content) <= INLINE:
-            socket.send_fds(self.socket, [b"run\n", content], descriptors)
+            socket.send_fds(self.socket, [order, b"\n", content], descriptors)
         else:
-            os.close(self.tell_by_file(b"run", content, *descriptors))
+            os.close(self.tell_by_file(order, content, *descriptors))
+
+    def say(self, word: bytes, *descriptors: int) -> None:
+        """Send a word with descriptors; raises OSError, ConnectionError if the process is dead."""
+        socket.send_fds(self.socket, [word], descriptors)
 
     def tell_by_file(self, order: bytes, content: bytes, *descriptors: int) -> int:
         """Send an order and a memory file with its content, which the caller closes."""
@@ -161,19 +172,19 @@ class Spawner:
         self._orders.append((self._preload, []))
         self.flush()
 
-    def park(self) -> Line:
-        """Ask for a process that waits until it is told what to be; gives its line.
+    def park(self, home: bytes) -> Line:
+        """Ask for a spare, which waits until it is told what to be; gives its line.
 
         Raises SpawnError when the machine has no more descriptors or processes.
         """
-        return self._fork(lambda _: None)
+        return self._fork(lambda line: line.tell(HOME_ORDER.rstrip(), home))
 
     def fork(self, content: bytes, *descriptors: int) -> Line:
         """Ask for a process that carries out an assignment, and gets the descriptors; gives its line.
 
         Raises SpawnError when the machine has no more descriptors or processes.
         """
-        return self._fork(lambda line: line.tell(content, *descriptors))
+        return self._fork(lambda line: line.tell(b"run", content, *descriptors))
 
     def fork_inspector(self, content: bytes) -> tuple[Line, int]:
         """Ask for a process that inspects; gives its line, and the memory file that its answer comes in.

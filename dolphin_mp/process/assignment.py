@@ -1,4 +1,4 @@
-"""What a parked process is told to become, as JSON in an inherited memory file."""
+"""What a parked process is told: where it lives, as a spare, and what to become; as JSON."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from dolphin_mp.plan import ComponentPlan, component_from_data, component_to_json
+
+HERE, HELD = b"here", b"held"
+"""How a parked process reports; held: its line ends only when it begins to die."""
+HOME_ORDER = b"home\n"
+"""The first order of a process that is to be a spare; what it says follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +39,25 @@ class Assignment:
     launched_ns: int = 0
     rows: tuple[int, ...] = ()
 
-    def to_json(self) -> bytes:
-        """Give the assignment as JSON text."""
-        data = {name: getattr(self, name) for name in self.__slots__ if name != "members"}
+    def home(self) -> dict[str, Any]:
+        """Give what is the same for all processes of a system: a spare is told that when it parks."""
+        return {name: getattr(self, name) for name in HOME}
+
+    def to_json(self, *, at_home: bool = False) -> bytes:
+        """Give the assignment as JSON text, without what a process knows that is at home."""
+        left_out = {"members", *HOME} if at_home else {"members"}
+        data = {name: getattr(self, name) for name in self.__slots__ if name not in left_out}
         members = ", ".join(map(_text_of, self.members))
         return f'{json.dumps(data)[:-1]}, "members": [{members}]}}'.encode()
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> Assignment:
-        """Rebuild an assignment from decoded JSON."""
+        """Rebuild an assignment from decoded JSON and, at home, what is known there."""
         members = tuple(component_from_data(item) for item in data.pop("members"))
         return cls(**data, members=members)
+
+
+HOME = ("system", "open_files", "environment", "cwd", "notify")
 
 
 MOST_TEXTS = 4096  # as many as a system can have components

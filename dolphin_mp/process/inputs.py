@@ -25,10 +25,17 @@ class Inputs:
 
     def __init__(self, plan: ComponentPlan) -> None:
         self._plan = plan
+        self._opened: dict[str, Channel] = {}
         self._by_attribute: dict[str, dict[str, Channel]] = {}
         self.values: dict[str, Any] = {}
         self.required: list[Channel] = []
         self.deal: Deal | None = None
+
+    def prepare(self, system: str) -> None:
+        """Open what is there already; what is not will be told of when it is needed."""
+        for item in self._plan.inputs:
+            with contextlib.suppress(ChannelError):
+                self._opened[item.channel] = Channel.attach(segment_name(system, item.channel))
 
     def attach(self, system: str, bell: Doorbell, counts: memoryview) -> None:
         """Open them all; raises ChannelError.
@@ -39,7 +46,9 @@ class Inputs:
             counts: three words to count what is dealt into.
         """
         for item in self._plan.inputs:
-            channel = Channel.attach(segment_name(system, item.channel))
+            channel = self._opened.pop(item.channel, None) or Channel.attach(
+                segment_name(system, item.channel)
+            )
             self._by_attribute.setdefault(item.attribute, {})[item.channel.partition(".")[0]] = channel
             channel.stale_after_ns = int((item.stale_after_s or 0) * 1e9)
             channel._set_doorbell(bell)

@@ -65,10 +65,16 @@ def may_have_kin(mark: int, known: Collection[int]) -> bool:
         known: pids of other children, not to be looked at.
     """
     try:
-        with open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:  # noqa: PTH123 - half the time
-            pids = [int(word) for word in file.read().split()]
+        fd = os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:  # a kernel without CONFIG_PROC_CHILDREN
         return True
+    try:
+        text = b""
+        while more := os.read(fd, 1 << 16):  # not a file object: that asks the kernel four things first
+            text += more
+    finally:
+        os.close(fd)
+    pids = [int(word) for word in text.split()]
     return any(_bears(pid, (mark,)) for pid in pids if pid not in known)
 
 

@@ -22,9 +22,12 @@ from dolphin_mp.hang.timer import create_timer
 from dolphin_mp.ipc import Board, Channel, board
 from dolphin_mp.ipc.layout import describe_dtype
 from dolphin_mp.ipc.segment import Segment, new_header
+from dolphin_mp.logs.stream import take_streams
 from dolphin_mp.paths import runtime_folder
 from dolphin_mp.plan import ComponentPlan
 from dolphin_mp.process.assignment import Assignment
+from dolphin_mp.process.home import Home
+from dolphin_mp.process.notify import Notifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,7 +51,7 @@ class Rehearsed(Component):
         raise Done
 
 
-def rehearse(system: str, carry_out: Callable[[bytes, int, Board], int]) -> None:
+def rehearse(system: str, carry_out: Callable[..., int]) -> None:
     """Go through a component's life; the process is a spare of that system afterwards.
 
     Args:
@@ -57,13 +60,15 @@ def rehearse(system: str, carry_out: Callable[[bytes, int, Board], int]) -> None
     """
     memory = os.memfd_create("dolphin-mp-rehearsal", os.MFD_CLOEXEC)
     os.ftruncate(memory, board.SIZE)
-    stage = Board(NAME, memory)
     folder = f"{runtime_folder(system)}/{NAME}.{os.getpid()}"  # it goes with that at the latest
     os.mkdir(folder, 0o700)  # noqa: PTH102
     try:
         os.mkfifo(f"{folder}/notify", 0o600)
         with _own_surroundings():
-            carry_out(_assignment(system, folder).to_json(), create_timer(), stage)
+            assignment = _assignment(system, folder)
+            notifier = Notifier(assignment.notify)
+            home = Home(assignment.home(), Board(NAME, memory), notifier, take_streams())
+            carry_out(assignment.to_json(at_home=True), home=home, go=create_timer)
     finally:
         _remove(folder)
 

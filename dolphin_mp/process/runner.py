@@ -22,7 +22,7 @@ from dolphin_mp.ipc import (
     _core,
 )
 from dolphin_mp.ipc.board import ComponentPart, pack_component
-from dolphin_mp.loader import load_component
+from dolphin_mp.loader import load_component, load_imported
 from dolphin_mp.logs.stream import speak_for
 from dolphin_mp.paths import schedule_file, segment_name
 from dolphin_mp.process.inputs import Inputs
@@ -82,6 +82,7 @@ class Runner:
         self._part_lock = threading.Lock()  # the component's thread and the sampler's write one cell
         self._channels: dict[str, Channel] = {}  # its outputs
         self._inputs = Inputs(plan)
+        self._loaded: tuple[type[Component], Any] | None = None
         self._counts_publishes = False
         self._counted = 0
         self._rhythm: Rhythm = Never()
@@ -102,6 +103,15 @@ class Runner:
         self._words[1] = _core.boottime_ns()
 
     # its life ---------------------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Open what there is to open already; nobody sees anything of it."""
+        for output in self.plan.outputs:
+            with contextlib.suppress(ChannelError):  # which will be told when it is needed
+                name = segment_name(self._system, output.channel)
+                self._channels[output.attribute] = Channel.attach(name, to_claim=True)
+        self._inputs.prepare(self._system)
+        self._loaded = load_imported(self.plan)
 
     def run(self) -> None:
         """Be the component until it is asked to stop, is done or fails; sets `exit_code`."""
@@ -146,7 +156,7 @@ class Runner:
         except (ClaimedError, SegmentMissingError) as error:
             self._fail(str(error), TRY_AGAIN)
             return
-        component_class, options = load_component(self.plan)
+        component_class, options = self._loaded or load_component(self.plan)
         log = logging.getLogger(self.plan.name)
         channels = {**self._channels, **self._inputs.values}
         component = create_component(
@@ -170,8 +180,10 @@ class Runner:
 
     def _attach(self) -> None:
         for output in self.plan.outputs:
-            channel = Channel.attach(segment_name(self._system, output.channel))
-            self._channels[output.attribute] = channel
+            channel = self._channels.get(output.attribute)
+            if channel is None:
+                channel = Channel.attach(segment_name(self._system, output.channel), to_claim=True)
+                self._channels[output.attribute] = channel
             channel.claim()
             channel._set_doorbell(self.bell)
         self._inputs.attach(self._system, self.bell, self._board.dealt_words(self.row))

@@ -3,6 +3,7 @@
 It forks twice for each process asked of it, so that the orchestrator, a subreaper, becomes the real parent:
 it gets the exit status, and no pid is used again before it reaps. A forked process parks until it is told,
 over its own inherited socket, what to be. Everything ends when the orchestrator's end of a socket closes.
+A forked process holds its end of it until it begins to die: see `dolphin_mp.ipc._tether`.
 
 Orders, a datagram each: ``fork`` with the child's socket; else JSON of the system, import path and modules to
 preload.
@@ -20,10 +21,15 @@ import signal
 import socket
 import struct
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
+from dolphin_mp.process.assignment import HELD, HERE, HOME_ORDER, Assignment
+
 if TYPE_CHECKING:
-    from dolphin_mp.ipc import Board
+    from collections.abc import Callable
+
+    from dolphin_mp.process.home import Home
 
 MAX_ORDER = 1 << 18
 MAX_TOLD = 1 << 16
@@ -156,6 +162,7 @@ def _outlive(parent: int) -> None:
 
 def _park(descriptor: int, middle: int) -> NoReturn:
     """Wait to be told what to be, and be it; `middle` is the process that forked this one."""
+    from dolphin_mp.ipc import _tether
     from dolphin_mp.process.kin import mark_self
     from dolphin_mp.process.lossy import own_descriptors
     from dolphin_mp.process.main import leave
@@ -166,13 +173,13 @@ def _park(descriptor: int, middle: int) -> NoReturn:
         mark_self()
         _reset()
         _close_all_but({descriptor, *own_descriptors()})
+        is_held = _tether.hold(descriptor)
         line = socket.socket(fileno=descriptor)
-        if not _is_told(line):
-            _rehearse()
+        home = _settle(line)
         _outlive(middle)
-        line.send(b"here")
+        line.send(HELD if is_held else HERE)
         order, descriptors = _receive(line, socket.MSG_CMSG_CLOEXEC, MAX_TOLD)
-        code = _obey(order, descriptors, line) if order else 0
+        code = _obey(order, descriptors, line, home) if order else 0
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else 1
     except ConnectionError:  # the orchestrator is dead
@@ -186,17 +193,20 @@ def _park(descriptor: int, middle: int) -> NoReturn:
     raise AssertionError
 
 
-def _is_told(line: socket.socket) -> bool:
-    """Whether its order was there before it was: somebody waits for it."""
-    try:
-        line.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except BlockingIOError:
-        return False
-    return True
+def _settle(line: socket.socket) -> Home | None:
+    """Be a spare, if its first order says so: do before anybody waits for it what can be done before."""
+    if line.recv(len(HOME_ORDER), socket.MSG_PEEK) != HOME_ORDER:
+        return None  # somebody waits for it
+    from dolphin_mp.process.home import Home
+
+    told, descriptors = _receive(line, socket.MSG_CMSG_CLOEXEC, MAX_TOLD)
+    data = json.loads(_content(told, descriptors))
+    _rehearse()
+    _surround(data["environment"], data["cwd"], data["open_files"])
+    return Home.enter(data)
 
 
 def _rehearse() -> None:
-    """Be a spare: do before anybody waits for it what can be done before."""
     from setproctitle import setproctitle
 
     from dolphin_mp.process.rehearsal import rehearse
@@ -221,26 +231,48 @@ def _close_all_but(kept: set[int]) -> None:
     os.closerange(first, 1 << 20)
 
 
-def _obey(order: bytes, descriptors: list[int], line: socket.socket) -> int:
-    order, _, content = order.partition(b"\n")
+def _content(told: bytes, descriptors: list[int]) -> bytes:
+    """Give what came with an order; it lies in a memory file if it was too long for a datagram."""
+    content = told.partition(b"\n")[2]
+    if not content:
+        with open(descriptors.pop(0), "rb") as file:  # noqa: PTH123 - a descriptor
+            content = file.read()
+    return content
+
+
+def _obey(told: bytes, descriptors: list[int], line: socket.socket, home: Home | None) -> int:
+    order = told.partition(b"\n")[0]
     if order == b"inspect":
         with open(descriptors[0], "r+b") as file:  # noqa: PTH123 - a descriptor
             _inspect(json.loads(file.read()), file, line)
         return 0
-    if not content:  # it was too long for a datagram
-        with open(descriptors.pop(0), "rb") as file:  # noqa: PTH123 - a descriptor
-            content = file.read()
+    content = _content(told, descriptors)
+    if order == b"prepare":
+        return _carry_out(content, home=home, go=partial(_wait_for_go, line))
     line.close()
-    return _carry_out(content, descriptors[0] if descriptors else -1)
+    return _carry_out(content, descriptors[0] if descriptors else -1, home)
 
 
-def _carry_out(content: bytes, timer: int, board: Board | None = None) -> int:
-    from dolphin_mp.process.assignment import Assignment
+def _wait_for_go(line: socket.socket) -> int:
+    """Wait until what this process is prepared for is needed; gives the timer. Leaves if it never will be."""
+    word, descriptors = _receive(line, socket.MSG_CMSG_CLOEXEC)
+    line.close()
+    if word != b"go":
+        raise SystemExit(0)
+    return descriptors[0]
+
+
+def _carry_out(
+    content: bytes, timer: int = -1, home: Home | None = None, go: Callable[[], int] | None = None
+) -> int:
+    from dolphin_mp.process.home import Home
     from dolphin_mp.process.main import become
 
-    assignment = Assignment.from_data(json.loads(content))
-    _surround(assignment.environment, assignment.cwd, assignment.open_files)
-    return become(assignment, timer, board)
+    data = json.loads(content)
+    if home is None:
+        _surround(data["environment"], data["cwd"], data["open_files"])
+        home = Home.enter(data)
+    return become(Assignment.from_data({**data, **home.told}), timer, home, go)
 
 
 def _inspect(data: dict[str, Any], file: BinaryIO, line: socket.socket) -> None:

@@ -167,6 +167,20 @@ class Supervisor:
         """Give what is seen of one component now."""
         return self._ledger.row(component)
 
+    def foresee(self, process: str, incarnation: int, now: float) -> Spawn | None:
+        """Give the start that would follow at once if that incarnation were killed now; nothing changes.
+
+        Until the death is told and its cause known it is a guess, good enough to prepare a process by.
+        """
+        life = self._lives.get(process)
+        if life is None or self._stage is not Stage.UP or self._reload is not None:
+            return None
+        death = Exited(process, incarnation, -9)
+        if (life.phase, Exited) not in lifecycle.TABLE:
+            return None
+        _, commands = lifecycle.step(life, death, now, lambda: 0.5)
+        return next((command for command in commands if isinstance(command, Spawn)), None)
+
     def handle(self, event: Event, now: float) -> list[Action]:
         """Give what to do about an event: commands first, then reports, `Finish` last.
 

@@ -98,7 +98,9 @@ def act(actor, manner):
 
 def main():
     board, name, timer, folder, hang_after_s, manner = sys.argv[1:]
-    LastWords(folder, name, 1).listen()
+    words = LastWords(folder, name, 1)
+    words.open()
+    words.listen()
     actor = Actor(board, name, int(timer), float(hang_after_s))
     print("ready", flush=True)
     act(actor, manner)

@@ -34,6 +34,7 @@ CRASHING = """
 import ctypes, os, signal, sys
 from dolphin_mp.crashes.last_words import LastWords
 words = LastWords(sys.argv[1], "ob", 1)
+words.open()
 words.listen()
 def fall():
     match sys.argv[2]:

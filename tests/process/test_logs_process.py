@@ -26,7 +26,10 @@ import ctypes, faulthandler, logging, os, signal, sys, threading, time, tracebac
 from dolphin_mp.logs import stream
 real = os.fdopen(os.dup(1), "w", buffering=1)
 folder, name, epoch = sys.argv[1], sys.argv[2], int(sys.argv[3])
-assert stream.take_streams(folder, name, epoch, [name])
+voice = stream.take_streams()
+voice.open(folder, name, epoch, [name])
+voice.take_descriptors()
+voice.begin()
 log = logging.getLogger(name)
 def pause(seconds):
     threading.Event().wait(seconds)
@@ -382,7 +385,9 @@ from dolphin_mp.logs.stream import Voice
 files = sys.argv[1]
 scratch = tempfile.TemporaryDirectory(dir="/dev/shm")
 pipes = scratch.name
-voice = Voice(pipes, "ob", 1, ["ob"])
+voice = Voice()
+voice.open(pipes, "ob", 1, ["ob"])
+voice.begin()
 collector = Collector(pipes, files + "/logs")
 filler = Path(files, "filler")
 sent = 0

@@ -5,7 +5,6 @@ import json
 import os
 import select
 import signal
-import socket
 import struct
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from dolphin_mp.ipc.folder import FOLDER
 from dolphin_mp.logs.files import files_folder
 from dolphin_mp.logs.reader import Follower
 from dolphin_mp.parent.spares import SPARES
-from dolphin_mp.parent.spawner import Line, Spawner
+from dolphin_mp.parent.spawner import Spawner
 from dolphin_mp.paths import board_name
 from dolphin_mp.process.assignment import Assignment
 from dolphin_mp.system import find_system
@@ -450,16 +449,12 @@ def parked(town):
         def __init__(self, name, incarnation):
             self.part = find_system(town.folder / "dolphin.toml").plan().component(name)
             self.incarnation = incarnation
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-            spawner._orders.append((b"fork", [theirs.detach()]))
-            spawner.flush()
-            self.line = Line(ours)
+            self.line = spawner.park(json.dumps(self.assignment(0).home()).encode())
             self.pid = self.line.here()
 
-        def tell(self, launched_ns):
+        def assignment(self, launched_ns):
             folder = str(town.runtime)
-            assignment = Assignment(
+            return Assignment(
                 system=town.name,
                 process=self.part.process,
                 incarnation=self.incarnation,
@@ -473,11 +468,9 @@ def parked(town):
                 members=(self.part,),
                 launched_ns=launched_ns,
             )
-            memory = os.memfd_create("told")
-            os.write(memory, assignment.to_json())
-            os.lseek(memory, 0, os.SEEK_SET)
-            socket.send_fds(self.line.socket, [b"run"], [memory])
-            os.close(memory)
+
+        def tell(self, launched_ns):
+            self.line.tell(b"run", self.assignment(launched_ns).to_json(at_home=True))
             self.line.close()
 
     yield Parked

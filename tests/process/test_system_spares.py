@@ -9,6 +9,7 @@ import pytest
 
 from dolphin_mp import Component, Output, System
 from dolphin_mp.parent.spares import SPARES
+from dolphin_mp.paths import board_name
 
 SOON = {"backoff": {"reset_after": "0s"}}  # each restart comes at once
 
@@ -114,18 +115,53 @@ def test_spares_outlive_the_zygote_that_made_them(filled, world):
     assert len(parked(world)) == SPARES
 
 
-def test_they_hold_nothing_of_each_other_nor_of_their_rehearsal(filled, world):
+def test_they_hold_their_system_and_nothing_of_each_other_nor_of_their_rehearsal(filled, world):
     client, watcher, spares = filled({"a": (teller(), SOON), "b": teller()})
     for pid in spares:
         links = [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+        assert len(links) <= 7, links  # three streams, two of them perhaps opened anew, and these two:
+        assert {Path(link).name for link in links if world.name in link} == {"notify", board_name(world.name)}
         assert len([link for link in links if link.startswith("socket:")]) == 1, links
-        assert len(links) <= 6, links  # three streams, two of them perhaps opened anew, and its line
-        assert not any(world.name in link or "anon_inode" in link for link in links), links
+        assert not any("anon_inode" in link for link in links), links
         assert world.stat(pid)[1] == client.status()["pid"]
-        assert len(list(Path(f"/proc/{pid}/task").iterdir())) == 1
+        assert len(list(Path(f"/proc/{pid}/task").iterdir())) == 2  # the other one holds its line
     assert not list(world.runtime.glob("spare*"))
     pid = kill(world, client, watcher)["pid"]
     assert kinds(pid) == kinds(world.rows(client)["b"]["pid"])  # which was forked, not parked
+
+
+def deaf(folder):
+    """Give a component whose process ends as a file says that it should, for a cause that none foresees."""
+
+    class Deaf(Component):
+        every = "5ms"
+
+        def step(self):
+            way = Path(folder, "way")
+            if way.exists():
+                text = way.read_text()
+                way.unlink()
+                raise SystemExit(int(text))
+
+    return Deaf
+
+
+@pytest.mark.parametrize("code", [0, 78])
+def test_one_that_prepared_in_vain_leaves_nothing(filled, world, code):
+    client, watcher, spares = filled(
+        {"a": (teller(), SOON), "b": (deaf(str(world.folder)), {"restart": "on-failure"})}
+    )
+    before = world.rows(client)["b"]
+    way = Path(world.folder, "way")
+    way.with_suffix(".new").write_text(str(code))
+    way.with_suffix(".new").rename(way)
+    watcher.until(lambda rows: rows["b"]["state"] == ("failed" if code else "done"))
+    watcher.until_event(event="spares")  # in the place of the one that was let go
+    assert len(parked(world)) == SPARES
+    for pid in spares - parked(world):
+        world.wait_gone(pid)
+    assert not list((world.runtime / "crash").glob(f"b.{before['incarnation'] + 1}"))
+    assert client.start("b")["state"] == "ready"
 
 
 def test_they_end_with_the_parent(world):

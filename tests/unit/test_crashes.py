@@ -199,6 +199,7 @@ def test_tracebacks_and_stacks_are_told_apart():
 
 def test_an_exception_is_written_down_and_taken_once(tmp_path):
     words_file = LastWords(str(tmp_path), "ob", 3)
+    words_file.open()
     try:
         int("no luck")
     except ValueError as error:
@@ -213,6 +214,7 @@ def test_an_exception_is_written_down_and_taken_once(tmp_path):
 
 def test_an_endless_message_is_cut_in_its_midst(tmp_path):
     words_file = LastWords(str(tmp_path), "ob", 1)
+    words_file.open()
     words_file.write("ob", ValueError("begin" + "x" * MIB + "end"))
     text = take(words_file.path).traceback
     assert len(text) < 100_000
@@ -223,6 +225,7 @@ def test_an_endless_message_is_cut_in_its_midst(tmp_path):
 def test_without_a_folder_nothing_is_written_and_nothing_fails(tmp_path):
     (tmp_path / "file").write_text("")
     words_file = LastWords(str(tmp_path / "file"), "ob", 1)
+    words_file.open()
     words_file.write("ob", ValueError("x"))
     words_file.withdraw()
     assert take(words_file.path) == ("", "")

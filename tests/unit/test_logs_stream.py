@@ -16,7 +16,9 @@ from dolphin_mp.logs.stream import LineStream, RecordHandler, Voice, speak_for
 
 @pytest.fixture
 def voice(tmp_path):
-    voice = Voice(str(tmp_path), "background", 3, ["a", "b"])
+    voice = Voice()
+    voice.open(str(tmp_path), "background", 3, ["a", "b"])
+    voice.begin()
     yield voice
     voice.close()
 

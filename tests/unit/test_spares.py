@@ -19,7 +19,8 @@ class FakeSpawner:
         self.others = []
         self.is_broken = False
 
-    def park(self):
+    def park(self, home):
+        assert home == b"home"
         if self.is_broken:
             raise SpawnError("no more")
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -52,14 +53,14 @@ def poller():
 
 @pytest.fixture
 def spares(spawner, poller):
-    spares = Spares(spawner, poller, lambda _is_there: None, wanted=2)
+    spares = Spares(spawner, poller, lambda _is_there: None, b"home", wanted=2)
     yield spares
     spares.close()
 
 
 def test_they_are_ready_once_they_have_reported(spares, spawner, poller):
     spares.refill()
-    assert (len(spares), spares.is_full, spares.take(b"x")) == (0, False, None)
+    assert (len(spares), spares.is_full, spares.take(b"run", b"x")) == (0, False, None)
     spawner.report()
     poller.poll(0)
     assert (len(spares), spares.is_full) == (2, True)
@@ -69,10 +70,11 @@ def test_one_that_is_taken_is_told_and_another_is_made(spares, spawner, poller):
     spares.refill()
     spawner.report()
     poller.poll(0)
-    spare = spares.take(b"be it")
+    spare = spares.take(b"run", b"be it")
     assert spare.pid == os.getpid()  # who reported
     os.close(spare.pidfd)
     assert spawner.others[1].recv(100) == b"run\nbe it"
+    spare.line.close()
     assert spawner.others[1].recv(100) == b""
     spares.refill()
     assert len(spawner.others) == 3
@@ -83,7 +85,9 @@ def test_what_is_too_long_for_a_datagram_comes_as_a_file(spares, spawner, poller
     spawner.report()
     poller.poll(0)
     content = b"x" * (1 << 20)
-    os.close(spares.take(content).pidfd)
+    spare = spares.take(b"run", content)
+    os.close(spare.pidfd)
+    spare.line.close()
     order, descriptors, _, _ = socket.recv_fds(spawner.others[1], 100, 1)
     assert order == b"run"
     with open(descriptors[0], "rb") as file:  # noqa: PTH123 - a descriptor
@@ -95,8 +99,9 @@ def test_a_dead_one_is_passed_over(spares, spawner, poller):
     spawner.report()
     poller.poll(0)
     spawner.others[1].close()
-    spare = spares.take(b"be it")
+    spare = spares.take(b"run", b"be it")
     os.close(spare.pidfd)
+    spare.line.close()
     assert spawner.others[0].recv(100) == b"run\nbe it"
     assert len(spares) == 0
 
@@ -130,7 +135,7 @@ def test_those_without_the_present_modules_are_not_taken_and_are_replaced(spares
     spawner.report()
     poller.poll(0)
     spawner.generation += 1
-    assert spares.take(b"be it") is None
+    assert spares.take(b"run", b"be it") is None
     spares.refill()
     assert spawner.others[0].recv(100) == b""  # hung up: it ends
     assert len(spawner.others) == 4
@@ -139,4 +144,4 @@ def test_those_without_the_present_modules_are_not_taken_and_are_replaced(spares
 def test_where_none_can_be_made_there_are_fewer(spares, spawner):
     spawner.is_broken = True
     spares.refill()
-    assert spares.take(b"be it") is None
+    assert spares.take(b"run", b"be it") is None

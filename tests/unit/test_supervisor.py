@@ -302,6 +302,38 @@ def test_a_minute_of_readiness_resets_the_back_off(alive: float, rest: float) ->
     assert (s.deadline is not None and s.rows()["ob"].state is State.BACKOFF) == bool(rest)
 
 
+def foreseen(supervisor: Supervisor, name: str, incarnation: int, now: float) -> Spawn | None:
+    before = (states(supervisor), supervisor.deadline)
+    found = supervisor.foresee(name, incarnation, now)
+    assert (states(supervisor), supervisor.deadline) == before
+    return found
+
+
+def test_a_start_that_a_death_would_bring_at_once_is_foreseen() -> None:
+    s = system(component("a"))
+    assert foreseen(s, "a", 1, 0.0) is None
+    drive(s, [(0.0, Launched()), *up("a")])
+    expected = foreseen(s, "a", 1, 1.0)
+    assert expected == Spawn("a", 2, ("a",))
+    assert foreseen(s, "a", 7, 1.0) is None  # another incarnation's is no news
+    assert expected in [action for _, action in play(s, [(1.0, Exited("a", 1, -9))])]
+    drive(s, [(1.0, Spawned("a", 2, 12)), (1.1, BecameReady("a", 2))])
+    assert foreseen(s, "a", 2, 1.2) is None  # it would rest first
+
+
+@pytest.mark.parametrize("event", [StopRequested("a"), ShutdownRequested()])
+def test_none_is_foreseen_for_one_that_is_to_stop(event: Event) -> None:
+    s = system(component("a"))
+    drive(s, [(0.0, Launched()), *up("a"), (1.0, event)])
+    assert foreseen(s, "a", 1, 1.0) is None
+
+
+def test_none_is_foreseen_for_one_that_is_never_restarted() -> None:
+    s = system(component("a", restart="never"))
+    drive(s, [(0.0, Launched()), *up("a")])
+    assert foreseen(s, "a", 1, 1.0) is None
+
+
 def test_a_ready_system_has_no_deadline() -> None:
     s = system(component("ob"), component("edge", "ob"))
     drive(s, [(0, Launched()), *up("ob"), *up("edge")])
