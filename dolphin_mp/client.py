@@ -99,6 +99,8 @@ class Client:
         self._socket: zmq.Socket[bytes] | None = None
         self._context: zmq.Context[Any] | None = None
         self._next_id = 0
+        self._parent, self._parent_fd = 0, -1  # whom the poller watches: kept from request to request
+        self._poller: zmq.Poller | None = None
         self._owns = False
 
     # reading ----------------------------------------------------------------------------------------------
@@ -169,47 +171,54 @@ class Client:
 
         from dolphin_mp import wire
 
-        watch = self._watch_parent()
+        self._watch_parent()
         try:
             self._next_id += 1
             self._connected().send(
                 wire.encode({"v": 1, "id": self._next_id, "command": command, "args": args})
             )
-            answer = self._answer(watch, time.monotonic() + timeout_s)
+            answer = self._answer(time.monotonic() + timeout_s)
         except zmq.ZMQError as error:
             raise NotRunningError(f"the control socket of {self.system!r} fails: {error}") from None
-        finally:
-            os.close(watch)
         if answer is None:
             raise ClientError(
                 "timeout", f"{command} was not answered within {timeout_s:g} s; see `dolphin-mp status`"
             )
         return _result(answer)
 
-    def _watch_parent(self) -> int:
-        """Give a descriptor that tells of the parent's death."""
-        watch = -1
-        with contextlib.suppress(ProcessLookupError):
-            watch = os.pidfd_open(self._board.parent_pid)
-        if watch < 0 or not self._board.parent_alive:
-            raise NotRunningError(
-                f"the parent of {self.system!r} is dead: `dolphin-mp launch` takes its components over, "
-                "`dolphin-mp shutdown` ends them"
-            )
-        return watch
-
-    def _answer(self, watch: int, limit: float) -> dict[str, Any] | None:
-        """Give the answer to the last request; None when time is up."""
+    def _watch_parent(self) -> None:
+        """Have the poller tell of the parent's death, and of answers; raises NotRunningError."""
         import zmq
 
+        pid = self._board.parent_pid
+        if pid != self._parent or not self._board.parent_alive:
+            self._forget_parent()
+            with contextlib.suppress(ProcessLookupError):
+                self._parent_fd = os.pidfd_open(pid)
+            if self._parent_fd < 0 or not self._board.parent_alive:
+                raise NotRunningError(
+                    f"the parent of {self.system!r} is dead: `dolphin-mp launch` takes its components over, "
+                    "`dolphin-mp shutdown` ends them"
+                )
+            self._parent = pid
+            self._poller = zmq.Poller()
+            self._poller.register(self._connected(), zmq.POLLIN)
+            self._poller.register(self._parent_fd, zmq.POLLIN)
+
+    def _forget_parent(self) -> None:
+        if self._parent_fd >= 0:
+            os.close(self._parent_fd)
+        self._parent, self._parent_fd, self._poller = 0, -1, None
+
+    def _answer(self, limit: float) -> dict[str, Any] | None:
+        """Give the answer to the last request; None when time is up."""
         from dolphin_mp import wire
 
-        socket = self._connected()
-        poller = zmq.Poller()
-        poller.register(socket, zmq.POLLIN)
-        poller.register(watch, zmq.POLLIN)
+        socket, poller = self._connected(), self._poller
+        assert poller is not None
         while ready := poller.poll(math.ceil(max(0.0, limit - time.monotonic()) * 1000)):
             if all(found is not socket for found, _ in ready) and not socket.poll(LAST_WORD_MS):
+                self._forget_parent()
                 raise NotRunningError(f"the parent of {self.system!r} died before it answered")
             answer: dict[str, Any] = wire.decode(socket.recv())
             if answer.get("id") == self._next_id:
@@ -265,6 +274,7 @@ class Client:
                 channel.close()
             self._channels.clear()
             self._board.close()
+            self._forget_parent()
             if self._context is not None:
                 self._context.destroy(linger=0)
                 self._context = self._socket = None
