@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dolphin_mp.exits import exit_code_of, kill_group
 from dolphin_mp.ipc import _core
 from dolphin_mp.parent.burial import Burials
+from dolphin_mp.parent.retirement import Retirement
 from dolphin_mp.parent.spares import Spares
 from dolphin_mp.parent.spawner import Line, Spawner, SpawnError
 from dolphin_mp.parent.zygote_watch import ZygoteWatch
@@ -78,6 +79,7 @@ class Children:
         self._burials = Burials(poller)
         self._zygote_watch = ZygoteWatch(poller, spawner, self._is_awaited, self._look_for_reports)
         self._spares = Spares(spawner, poller, self._heard_of_spare)
+        self._retirement = Retirement(poller, self._look_for_reports)
         self._awaited: set[str] = set()  # processes on their way, until one of their components has a word
         self._is_proven = False  # whether a process has come of the present zygote
         self.guests: dict[int, Callable[[int], None]] = {}  # who else is to hear of a death, by pid
@@ -92,11 +94,16 @@ class Children:
             self._zygote_fd = -1
         self._spares.close()
         self._zygote_watch.close()
-        old.retire()
+        unborn = [child for child in self._children.values() if child.line is not None]
+        self._retirement.take(old, lambda: any(child.line is not None for child in unborn))
         self._zygote_watch = ZygoteWatch(self._poller, spawner, self._is_awaited, self._look_for_reports)
         self._spares = Spares(spawner, self._poller, self._heard_of_spare)
         self._is_proven = False
         self.watch_zygote()
+
+    def retire(self, spawner: Spawner) -> None:
+        """Let a zygote go that has made none of these processes."""
+        self._retirement.take(spawner, lambda: False)
 
     def members(self, process: str) -> tuple[str, ...]:
         """Give the components in a process."""
@@ -195,6 +202,7 @@ class Children:
         self._is_proven |= pid is not None
         self._forget_line(child)
         self._zygote_watch.settle()
+        self._retirement.settle()
         if pid is None:
             self._not_born(child, "it died at its birth")
             return
@@ -265,7 +273,7 @@ class Children:
                 self._died(own)
             elif found.si_pid == self._spawner.pid:
                 self._zygote_died()
-            else:
+            elif not self._retirement.died(found.si_pid):
                 self._reap_stranger(found.si_pid)
 
     def _reap_stranger(self, pid: int) -> None:
@@ -307,6 +315,7 @@ class Children:
         """Let go of all; the zygote and parked processes end by themselves."""
         self._spares.close()
         self._zygote_watch.close()
+        self._retirement.close()
         for child in self._children.values():
             self._forget(child)
         self._watch.close()
