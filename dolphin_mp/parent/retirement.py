@@ -1,4 +1,4 @@
-"""Zygotes that were replaced: each carries out what it was asked for, and ends; one that stands still is killed."""
+"""Zygotes that were replaced: each does what it was asked for, and ends; one that stands still is killed."""
 
 from __future__ import annotations
 
