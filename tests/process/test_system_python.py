@@ -147,8 +147,7 @@ def test_an_interrupted_launch_leaves_nothing(world, settings):
     code = SCRIPT.replace(
         "def step", "def setup(self):\n            while not self.stopping: pass\n        def step"
     )
-    heeds = "    import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # also in the background
-    script = world.python(heeds + code.format(name=world.name, settings=settings, then="pass"))
+    script = world.python(code.format(name=world.name, settings=settings, then="pass"))
     with world.await_launch() as client:
         parent = client.status()["pid"]
         script.send_signal(signal.SIGINT)
