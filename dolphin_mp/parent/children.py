@@ -316,6 +316,7 @@ class Children:
         self._spares.close()
         self._zygote_watch.close()
         self._retirement.close()
+        self._burials.close()
         for child in self._children.values():
             self._forget(child)
         self._watch.close()

@@ -17,6 +17,7 @@ from dolphin_mp.parent.inspection import inspect_now
 from dolphin_mp.parent.orchestrator import Orchestrator, Surroundings
 from dolphin_mp.parent.spawner import Spawner, SpawnError
 from dolphin_mp.parent.subreaper import become_subreaper, children_of, end_children
+from dolphin_mp.process.kin import unmark_self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,6 +56,7 @@ def run_system(
     """
     surroundings = Surroundings(dict(os.environ), str(Path.cwd()), raise_open_files())
     become_subreaper()
+    unmark_self()
     others = children_of(os.getpid())
     spawner = Spawner(surroundings.environment, streams)
     try:
