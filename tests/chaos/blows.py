@@ -8,6 +8,7 @@ import from_outside
 import on_components
 import on_machinery
 import on_parent
+import on_reload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +39,10 @@ BLOWS: dict[str, tuple[Callable[[Field, Random], Effect], int]] = {
     "parent killed": (on_parent.parent_killed, 3),
     "launch killed": (on_parent.launch_killed, 1),
     "shutdown killed": (on_parent.shutdown_killed, 1),
+    "reload": (on_reload.reloaded, 6),
+    "faulty reload": (on_reload.reload_of_a_fault, 1),
+    "reload cut short": (on_reload.reload_cut_short, 3),
+    "scale": (on_reload.scaled, 3),
     "bundle writer killed": (on_components.writer_killed, 1),
     "operator": (from_outside.operator, 5),
     "rubbish": (from_outside.rubbish, 2),

@@ -57,12 +57,22 @@ class Checks:
         self.world, self.observer, self.ledger = world, observer, ledger
         self.parts = world.design.parts
         self._told = len(world.notes("faults"))
-        self._first = {name: row["incarnation"] for name, row in world.rows().items()}
-        self._first_epochs = observer.epochs()
-        self._births = len(world.notes("births"))
+        self._first: dict[str, int] = {}
+        self._first_epochs: dict[str, int] = {}
+        self._births: Counter[str] = Counter()
+        self.begin_anew(set(self.parts))
         self.files = Files(world.design.name, ledger)
         self.baseline: dict[str, int] = {}
         self._baseline_of = 0
+
+    def begin_anew(self, names: set[str]) -> None:
+        """Count processes and claims of these from now on: their rows or channels are new."""
+        births = Counter(name for name, *_ in self.world.notes("births"))
+        epochs, rows = self.observer.epochs(), self.world.rows()
+        for name in names:
+            self._births[name] = births[name]
+            self._first[name] = rows[name]["incarnation"]
+            self._first_epochs[name] = epochs[name]
 
     # before a blow ------------------------------------------------------------------------------------------
 
@@ -217,7 +227,8 @@ class Checks:
 
     def _epochs(self) -> None:
         """Each process claims once at most; each that came to setup() has claimed."""
-        births = Counter(name for name, *_ in self.world.notes("births")[self._births :])
+        births = Counter(name for name, *_ in self.world.notes("births"))
+        births.subtract(self._births)
         epochs = self.observer.epochs()
         for name, row in self.world.rows().items():
             claims = epochs[name] - self._first_epochs[name]

@@ -52,11 +52,17 @@ class World:
             PYTHONDONTWRITEBYTECODE="1",
         )
         shutil.copy(Path(__file__).with_name("parts.py"), self.home)
-        (self.home / "dolphin.toml").write_text(design.toml())
+        self.write_configuration()
         self.helpers: dict[int, subprocess.Popen[str]] = {}
         self.client: Client | None = None
         self.parent = 0
         self.between: list[Callable[[], None]] = []
+
+    def write_configuration(self, text: str | None = None) -> str:
+        """Write the file that the system is launched from; the design's, if it is not said; gives it."""
+        text = self.design.toml() if text is None else text
+        (self.home / "dolphin.toml").write_text(text)
+        return text
 
     # commands -----------------------------------------------------------------------------------------------
 
