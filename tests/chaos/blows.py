@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import from_outside
 import on_components
+import on_disk
 import on_machinery
 import on_parent
 import on_reload
@@ -43,6 +44,9 @@ BLOWS: dict[str, tuple[Callable[[Field, Random], Effect], int]] = {
     "faulty reload": (on_reload.reload_of_a_fault, 1),
     "reload cut short": (on_reload.reload_cut_short, 3),
     "scale": (on_reload.scaled, 3),
+    "crash loop": (on_components.crash_loop, 3),
+    "disk full": (on_disk.disk_full, 3),
+    "shm full": (on_disk.shm_full, 3),
     "bundle writer killed": (on_components.writer_killed, 1),
     "operator": (from_outside.operator, 5),
     "rubbish": (from_outside.rubbish, 2),
@@ -51,3 +55,4 @@ BLOWS: dict[str, tuple[Callable[[Field, Random], Effect], int]] = {
     "readers killed": (from_outside.readers_killed, 2),
     "signals to parent": (from_outside.signals_to_parent, 1),
 }
+NEED_MOUNTS = frozenset({"disk full", "shm full"})

@@ -1,4 +1,4 @@
-"""Blows by way of the configuration: reloads of every kind, whole or cut short by the parent's death; scaling."""
+"""Blows by way of the configuration: reloads, whole or cut short by the parent's death; scaling."""
 
 from __future__ import annotations
 

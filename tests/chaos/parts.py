@@ -1,7 +1,8 @@
 """The components of a chaos system: they publish what can be checked, check what they read, and misbehave.
 
 CHAOS_HOME names their folder: ``orders/NAME`` is obeyed in a step, ``orders/NAME.setup`` in setup(),
-``orders/NAME.loop`` in every setup() as long as it is there; ``births``, ``kin`` and ``faults`` hold a line for each process, each grandchild and each broken promise.
+``orders/NAME.loop`` in every setup() as long as it is there; ``births``, ``kin`` and ``faults`` hold a line for
+each process, each grandchild and each broken promise.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ class Common(Component):
 
     @dataclass
     class Options:
-        """How long setup() takes, how likely a step is to fail; what a reload may change: words of a record."""
+        """How long setup() takes, how likely a step is to fail, how large a record is; a mark for a reload."""
 
         setup_s: float = 0.0
         crash: float = 0.0
@@ -254,6 +255,11 @@ def flood(count: str) -> None:
     sys.stdout.flush()
 
 
+def say(word: str) -> None:
+    """Say one word."""
+    print(word, flush=True)
+
+
 def eat(megabytes: str) -> None:
     """Take memory and keep it."""
     KEPT.append(np.ones(int(megabytes) << 17))
@@ -299,6 +305,7 @@ DEEDS = {
     "deadlock": deadlock,
     "flood": flood,
     "eat": eat,
+    "say": say,
     "beget": beget,
     "abort": abort,
     "fail": fail,
