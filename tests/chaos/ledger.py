@@ -91,8 +91,8 @@ class Ledger:
             lines.append(f"| {kind} | {number:,} | {times} |")
         lines += [
             "",
-            f"{sum(self.checks.values()):,} checks, {self.checks['records']:,} of them records read whole, in order",
-            f"and without a gap that was not told. Violations: {len(self.violations)}.",
+            f"{sum(self.checks.values()):,} checks, {self.checks['records']:,} of them records read whole,",
+            f"in order and without a gap that was not told. Violations: {len(self.violations)}.",
             "",
             "| counted, or the largest measured | |",
             "| --- | --- |",

@@ -1,6 +1,6 @@
-"""File systems of the run's own, in a mount namespace that ends with it, which can be full without harm to others.
+"""File systems of the run's own, in a mount namespace that ends with it: they can be full without harm to others.
 
-Source: mount_namespaces(7), tmpfs(5): a smaller `size` may be given to one that is in use, down to what it holds.
+Source: mount_namespaces(7); tmpfs(5): one in use may be given a smaller `size`, down to what it holds.
 """
 
 from __future__ import annotations

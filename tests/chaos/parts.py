@@ -1,8 +1,8 @@
 """The components of a chaos system: they publish what can be checked, check what they read, and misbehave.
 
 CHAOS_HOME names their folder: ``orders/NAME`` is obeyed in a step, ``orders/NAME.setup`` in setup(),
-``orders/NAME.loop`` in every setup() as long as it is there; ``births``, ``kin`` and ``faults`` hold a line for
-each process, each grandchild and each broken promise.
+``orders/NAME.loop`` in every setup() as long as it is there; ``births``, ``kin`` and ``faults`` hold a line
+for each process, each grandchild and each broken promise.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Common(Component):
 
     @dataclass
     class Options:
-        """How long setup() takes, how likely a step is to fail, how large a record is; a mark for a reload."""
+        """How long setup() takes, how likely a step is to fail, how large a record is; a mark to change."""
 
         setup_s: float = 0.0
         crash: float = 0.0
