@@ -9,6 +9,7 @@ import on_components
 import on_disk
 import on_machinery
 import on_parent
+import on_pool
 import on_reload
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ BLOWS: dict[str, tuple[Callable[[Field, Random], Effect], int]] = {
     "reload": (on_reload.reloaded, 6),
     "faulty reload": (on_reload.reload_of_a_fault, 1),
     "reload cut short": (on_reload.reload_cut_short, 3),
-    "scale": (on_reload.scaled, 3),
+    "scale": (on_pool.scaled, 3),
     "crash loop": (on_components.crash_loop, 3),
     "disk full": (on_disk.disk_full, 3),
     "shm full": (on_disk.shm_full, 3),

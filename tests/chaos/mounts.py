@@ -1,4 +1,4 @@
-"""File systems of the run's own, in a mount namespace that ends with it: they can be full without harm to others.
+"""File systems of the run's own, in a mount namespace that ends with it: full without harm to others.
 
 Source: mount_namespaces(7); tmpfs(5): one in use may be given a smaller `size`, down to what it holds.
 """
