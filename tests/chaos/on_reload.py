@@ -8,6 +8,7 @@ import signal
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import proc
 from checks import BACK_WITHIN_S, Effect
 from design import random_guest
 from on_parent import relaunch
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from field import Field
 
 MOST_GUESTS = 3
+GONE_S = 15.0
 FAULTS = [
     "this is no TOML",
     '[components.fast]\nrun = "parts:Spring"\n',  # a key twice
@@ -135,10 +137,13 @@ def reloaded(on: Field, rng: Random) -> Effect:
     """What changed restarts, what did not keeps its process; a changed dtype replaces the channel."""
     before = set(on.world.design.parts)
     rows = on.world.rows()
+    trouble = _Trouble(on, rng)
     change = change_at_random(on, rng)
-    effect = _effect(on, change, rows)
+    effect = _effect(on, change, rows) | trouble.effect
     on.observer.expect_change(change.renewed)
+    trouble.begin()
     result = _reload(on, rng)
+    trouble.end(result)
     said = {key: set(result[key]) for key in ("added", "removed", "restarted")}
     meant = {"added": change.added, "removed": change.removed, "restarted": change.restarted}
     on.ledger.check("reload does what it says", said == meant, f"{change.text}: {said}, not {meant}")
@@ -149,6 +154,37 @@ def reloaded(on: Field, rng: Random) -> Effect:
     on.ledger.check("removed is gone", not gone, f"{gone} has a row still")
     _follow(on, change)
     return effect
+
+
+class _Trouble:
+    """What befalls the system while it is reloaded: nothing, a death, a zygote that dies or stands still."""
+
+    def __init__(self, on: Field, rng: Random) -> None:
+        self._on = on
+        self._kind = rng.choice(["", "", "death", "zygote dies", "zygote stops"])
+        self._zygote, self._pid = on.world.zygote, 0
+        self.effect = Effect(self._kind)
+        if self._kind == "death":
+            victim = on.pick(rng)
+            self._pid = on.pid(victim)
+            self.effect = on.death(f"SIGKILL to {victim.name}", victim, bundles=False)
+
+    def begin(self) -> None:
+        kill(self._pid, signal.SIGKILL)
+        if self._kind.startswith("zygote"):
+            kill(self._zygote, signal.SIGKILL if self._kind == "zygote dies" else signal.SIGSTOP)
+
+    def end(self, result: dict[str, Any]) -> None:
+        """A zygote that was replaced is gone, also one that stands still."""
+        if self._kind != "zygote stops":
+            return
+        if any(result[key] for key in ("added", "removed", "restarted", "retuned")):
+            gone = self._on.world.wait(
+                lambda: self._zygote not in proc.children_of(self._on.world.parent), GONE_S
+            )
+            self._on.ledger.check("zygote replaced", gone, f"zygote {self._zygote} is still there")
+        else:
+            kill(self._zygote, signal.SIGCONT)
 
 
 def _reload(on: Field, rng: Random) -> dict[str, Any]:
