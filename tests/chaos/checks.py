@@ -97,6 +97,7 @@ class Checks:
         self._processes()
         self._board()
         self._epochs()
+        self._runs_what_is_configured()
         self._parent_load()
         for pid in effect.bundles:
             found = self.world.wait(lambda pid=pid: pid in self.files.bundles(), BUNDLE_WITHIN_S)
@@ -235,6 +236,14 @@ class Checks:
             most = row["incarnation"] - self._first[name] + 1  # the first may not have claimed at first
             text = f"{name}: {births[name]} births, {claims} claims, {most} processes"
             self.ledger.check("epochs", births[name] <= claims <= most, text)
+
+    def _runs_what_is_configured(self) -> None:
+        """Each process was born with the option that the file says now."""
+        born = {(name, pid): mark for name, pid, mark in self.world.notes("births")}
+        for name, row in self.world.rows().items():
+            mark = str(self.parts[name].keys.get("options", {}).get("mark", 0))
+            found = born.get((name, str(row["pid"]))) if row["state"] == "ready" else mark
+            self.ledger.check("configured", found == mark, f"{name} has mark {found}, not {mark}")
 
     def _parent_load(self) -> None:
         """The parent's descriptors, threads and memory stay near what they were."""

@@ -114,7 +114,7 @@ class Common(Component):
             fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             note("faults", f"{self.name} (pid {os.getpid()}) begins while another of it lives")
-        note("births", self.name, os.getpid(), time.clock_gettime_ns(time.CLOCK_BOOTTIME))
+        note("births", self.name, os.getpid(), self.options.mark)
         self.tallies = {}
         for name in self.follows:
             self.tallies[name] = Tally()
