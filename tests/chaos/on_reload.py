@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import signal
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -229,6 +230,16 @@ def reload_of_a_fault(on: Field, rng: Random) -> Effect:
     return Effect(f"reload of a faulty file: {fault.splitlines()[-1]}")
 
 
+def _wait_for_first_stop(on: Field, names: set[str]) -> None:
+    """Wait, for 3 s at most, until one of these is about to restart: it takes no longer than milliseconds."""
+    limit = time.monotonic() + 3.0
+    while names and time.monotonic() < limit:
+        rows = on.world.rows()
+        if any(rows[name]["state"] != "ready" for name in names):
+            return
+        time.sleep(0.0005)
+
+
 def reload_cut_short(on: Field, rng: Random) -> Effect:
     """The parent dies in the midst of a reload; the next launch goes by the new file."""
     rows, design = on.world.rows(), on.world.design
@@ -240,7 +251,11 @@ def reload_cut_short(on: Field, rng: Random) -> Effect:
     while on.frozen:
         kill(on.frozen.pop(), signal.SIGCONT)
     command = on.world.start("-m", "dolphin_mp.cli", "reload")
-    on.world.rest(rng.uniform(0.1, 1.5))
+    if rng.random() < 0.4:
+        on.world.rest(rng.uniform(0.1, 1.5))
+    else:
+        _wait_for_first_stop(on, change.restarted)
+        time.sleep(rng.choice([0.0, rng.uniform(0, 0.003), rng.uniform(0, 0.03)]))
     kill(on.world.parent, signal.SIGKILL)
     command.communicate(timeout=BACK_WITHIN_S)
     del on.world.helpers[command.pid]
