@@ -42,8 +42,10 @@ def segments(prefix: str = NAMESPACE) -> list[str]:
 def birth(name: str, content: bytes, size: int, *, lock_byte: int | None = LOCK_OWNER) -> int | None:
     """Make a whole file of that size and content, lock a byte of it, then give it its name.
 
-    Gives its descriptor, or None if the name is taken. Raises SegmentFullError.
+    Gives its descriptor, or None if the name is taken: that needs no room. Raises SegmentFullError.
     """
+    if _identity(name) is not None:
+        return None
     fd = nameless(name, content, size, lock_byte=lock_byte)
     try:
         if give_name(name, fd):

@@ -1,5 +1,6 @@
 """What holds for every test: the same examples in every run, and no modules of a test before it."""
 
+import signal
 import sys
 
 import pytest
@@ -7,6 +8,8 @@ from hypothesis import settings
 
 settings.register_profile("same", derandomize=True, deadline=None, database=None)
 settings.load_profile("same")
+# a process that a shell has put in the background ignores it, and so do those that it begets
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -97,6 +97,9 @@ class Collector:
             self._add(source.intake.release(now))  # what is due has got no further line just now
             if not source.has_writers:
                 self._forget(source)
+                if source.is_removed:
+                    self._drop(source)
+                    continue
             elif source.allowance.is_over and source not in self._resting:
                 self._epoll.modify(source.fd, 0)
                 self._resting.add(source)
@@ -156,12 +159,37 @@ class Collector:
         self._alive.discard(source)
         self._resting.discard(source)
 
+    def _removed(self, name: str) -> None:
+        """Nobody can open the pipe any more; who has it open may still say something."""
+        source = self._sources.pop(name, None)
+        if source is not None:
+            source.is_removed = True
+            self._counts.pop(name.rpartition(".")[0], None)
+            if source not in self._alive:
+                self._drop(source)
+
+    def _drop(self, source: Source) -> None:
+        """Let go of a pipe that was removed and has nobody's end open but this one."""
+        self._add(source.intake.end(time.time_ns(), time.monotonic()))
+        self._waiting.discard(source)
+        del self._by_fd[source.fd]
+        source.close()
+        if all(other.counts is not source.counts for other in self._by_fd.values()):
+            source.counts.close()
+
+    def _look_for_removed(self) -> None:
+        for name, source in list(self._sources.items()):
+            if not source.is_at(f"{self._folder}/{name}"):
+                self._removed(name)
+
     def _hear_of_folder(self) -> None:
         for change in self._watch.changes():
             if change.mask & inotify.DELETE:
                 # not the folder's own end, of which one is told only after all files in it are closed
                 self._over = self._over or change.name == LOCK
+                self._removed(change.name)
             elif change.mask & inotify.OVERFLOW:
+                self._look_for_removed()
                 self._find_pipes()
             else:
                 self._open(change.name)
@@ -169,11 +197,11 @@ class Collector:
     def _finish(self) -> None:
         """Take what is left, within a bound, and write it."""
         now = time.monotonic()
-        for source in self._sources.values():
+        for source in self._by_fd.values():
             self._add(source.take(LAST_BYTES, now, 1))
             self._add(source.intake.end(time.time_ns(), now))
         self._store.flush(now)
-        for source in self._sources.values():
+        for source in self._by_fd.values():
             source.note()
         self._store.close()
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from dolphin_mp.ipc import lock
 from dolphin_mp.logs.files import files_folder
-from dolphin_mp.logs.pipe import FOLDER, LOCK, open_pipe
+from dolphin_mp.logs.pipe import COUNTS, FOLDER, LOCK, open_pipe
 from dolphin_mp.logs.record import ERR, OUT, SYSTEM
 from dolphin_mp.logs.stream import Voice
 
@@ -91,13 +91,34 @@ class Keeper:
                     fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, 1 << (size.bit_length() - 1))
 
     def hold(self, processes: Iterable[str], components: Sequence[str]) -> None:
-        """Keep the pipes of more processes, and know other components."""
-        for process in processes:
+        """Keep the pipes of these processes and no others, and know these components."""
+        kept = {OWN, *processes}
+        for process in [name for name in self._pipes if name not in kept]:
+            self._remove(process)
+        for process in kept:
             self.add(process)
         self._components = components
         if self._voice is not None:
             self._voice.close()
             self._voice = None
+
+    def _remove(self, process: str) -> None:
+        """Let a process' pipes go, for it is gone for good; the collector takes what is in them."""
+        if self._pidfd < 0 or not self._is_ready():  # what they hold would be lost: with the next call
+            return
+        for name in (OUT, ERR, COUNTS):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{self.folder}/{process}.{name}")  # noqa: PTH108
+        for fd in self._pipes.pop(process):
+            os.close(fd)
+
+    def _is_ready(self) -> bool:
+        """Tell whether the collector has all pipes open that there were at its start."""
+        if self._ready < 0:  # an earlier parent's
+            return True
+        poll = select.poll()
+        poll.register(self._ready, 0)
+        return bool(poll.poll(0))
 
     def fileno(self) -> int:
         """Give what is readable when the collector is dead: then call `look_after`; -1 without one."""

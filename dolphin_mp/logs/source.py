@@ -35,7 +35,8 @@ class Source:
         pace: how much may be taken.
 
     Attributes:
-        fd; allowance; intake; has_writers (as far as is known); look_again (when to, or None).
+        fd; counts; allowance; intake; has_writers (as far as is known); look_again (when to, or None);
+        is_removed (nobody can open it any more).
     """
 
     def __init__(
@@ -48,10 +49,11 @@ class Source:
         self.intake = Intake(process, pipe, slots, written)
         self.allowance = Allowance(pace, now)
         self.has_writers = True
+        self.is_removed = False
         self.look_again: float | None = None
         self._is_settled = False  # nothing was dropped since the counts were looked at
         self._pipe = pipe
-        self._counts = counts
+        self.counts = counts
         self._noted = self.intake.expected
 
     @property
@@ -65,7 +67,7 @@ class Source:
         was_full = self._is_full()
         self._is_settled = self._is_settled and not was_full
         # Read before the pipe is: all below these numbers is in it now, or never was.
-        slots = self._counts.read(self._pipe) if not self._is_settled or self.look_again is not None else []
+        slots = self.counts.read(self._pipe) if not self._is_settled or self.look_again is not None else []
         try:
             data = os.read(self.fd, most)
         except BlockingIOError:
@@ -88,8 +90,15 @@ class Source:
         if expected != self._noted:
             for epoch, seq in expected.items():
                 if self._noted.get(epoch) != seq:
-                    self._counts.expect(self._pipe, epoch, seq)
+                    self.counts.expect(self._pipe, epoch, seq)
             self._noted = expected
+
+    def is_at(self, path: str) -> bool:
+        """Tell whether a path still leads to the pipe."""
+        try:
+            return os.path.samestat(os.stat(path), os.fstat(self.fd))  # noqa: PTH116
+        except OSError:
+            return False
 
     def close(self) -> None:
         """Let go of the pipe."""

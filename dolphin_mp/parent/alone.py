@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 from setproctitle import setproctitle
 
 from dolphin_mp.faults import suggest
-from dolphin_mp.ipc import Board, ChannelError, SegmentExistsError, SegmentMissingError
+from dolphin_mp.ipc import Board, ChannelError, ClaimedError, SegmentExistsError, SegmentMissingError
+from dolphin_mp.ipc.board import ComponentPart, pack_component
 from dolphin_mp.ipc.folder import FOLDER, segments
 from dolphin_mp.ipc.segment import Segment, sweep
 from dolphin_mp.parent.errors import LaunchError, RunningError
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from dolphin_mp.plan import ComponentPlan, Plan
 
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_WAITS = "waits for the channels that it reads"
 _IN_CREATE_OR_MOVED_TO = 0x100 | 0x80
 
 
@@ -70,10 +72,10 @@ def run_alone(component: str, config: Path | None) -> int:
         _end_on_signals()
         board = _share_board(plan)
         try:
-            _refuse_second(board, plan, component)
+            row = _take_row(board, plan, component)
             _own_outputs(plan, part, outputs)
             with _signals_kept(signal.SIG_UNBLOCK):
-                return _run(plan, part)
+                return _run(plan, part, board, row)
         except (ChannelError, FolderError) as error:
             raise LaunchError(str(error)) from None
         finally:
@@ -116,15 +118,24 @@ def _share_board(plan: Plan) -> Board:
         board.close()
 
 
-def _refuse_second(board: Board, plan: Plan, component: str) -> None:
+def _take_row(board: Board, plan: Plan, component: str) -> int:
+    """Be this component from now on, though it may wait yet: a launch is to see it. Raises RunningError."""
     folder = os.open(make_runtime_folder(plan.name), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)  # another may be adding its row at this moment
         row = board.add(component)
     finally:
         os.close(folder)
-    if board.is_alive(row):
-        raise RunningError(f"{component!r} is running already (pid {board.read(row).pid})")
+    try:
+        board.take_row(row)
+    except ClaimedError:
+        raise RunningError(f"{component!r} is running already (pid {board.read(row).pid})") from None
+    _say(board, row, "starting", _WAITS)
+    return row
+
+
+def _say(board: Board, row: int, phase: str, reason: str = "") -> None:
+    board.component_cell(row).write(pack_component(ComponentPart(phase, 1, reason=reason)))
 
 
 def _own_outputs(plan: Plan, part: ComponentPlan, made: list[Segment]) -> None:
@@ -133,16 +144,19 @@ def _own_outputs(plan: Plan, part: ComponentPlan, made: list[Segment]) -> None:
             made.append(make_segment(plan.name, output))
 
 
-def _run(plan: Plan, part: ComponentPlan) -> int:
+def _run(plan: Plan, part: ComponentPlan, board: Board, row: int) -> int:
     setproctitle(f"{part.name} [dolphin-mp {plan.name}]")
-    _wait_for([segment_name(plan.name, item.channel) for item in part.inputs])
+    try:
+        _wait_for([segment_name(plan.name, item.channel) for item in part.inputs])
+    except SystemExit:
+        _say(board, row, "stopped")
+        raise
     folder = runtime_folder(plan.name)
+    board.doorbell(row).reset()
     assignment = Assignment(
         plan.name, part.name, 1, "run", 0, 0, {}, str(Path.cwd()), f"{folder}/notify", "", (part,)
     )
-    home = Home.enter(assignment.home())
-    home.board.doorbell(home.board.add(part.name)).reset()
-    return become(assignment, -1, home)
+    return become(assignment, -1, Home.enter(assignment.home(), board))
 
 
 def _wait_for(names: list[str]) -> None:
@@ -169,19 +183,14 @@ def _wait_for(names: list[str]) -> None:
 def _leave(board: Board, plan: Plan) -> None:
     """Let go of the board; its last user removes everything of the system.
 
-    Asked again after its own use has ended: of two that leave at once neither is the last while both look.
+    Asked after its own use has ended: of two that leave at once neither is the last while both use it.
     """
-    if board.parent_alive:
-        board.close()
-    elif board.last_user():
-        _remove(board, plan)
-    else:
-        board.close()
-        with contextlib.suppress(ChannelError):
-            again = Board.attach(board_name(plan.name))
-            if not again.parent_alive and again.last_user():
-                _remove(again, plan)
-            again.close()
+    board.close()
+    with contextlib.suppress(ChannelError):
+        again = Board.attach(board_name(plan.name))
+        if not again.parent_alive and again.last_user():
+            _remove(again, plan)
+        again.close()
 
 
 def _remove(board: Board, plan: Plan) -> None:

@@ -14,6 +14,7 @@ from dolphin_mp.exits import exit_code_of, kill_group
 from dolphin_mp.ipc import _core
 from dolphin_mp.parent.burial import Burials
 from dolphin_mp.parent.heirs import Heirs
+from dolphin_mp.parent.retirement import Retirement
 from dolphin_mp.parent.spares import Spares
 from dolphin_mp.parent.spawner import Line, Spawner, SpawnError
 from dolphin_mp.parent.zygote_watch import ZygoteWatch
@@ -90,6 +91,7 @@ class Children:
         self._zygote_watch = ZygoteWatch(poller, spawner, self._is_awaited, self._look_for_reports)
         self._spares = Spares(spawner, poller, self._heard_of_spare, home)
         self._heirs = Heirs(self._spares)
+        self._retirement = Retirement(poller, self._look_for_reports)
         self._awaited: set[str] = set()  # processes on their way, until one of their components has a word
         self._is_proven = False  # whether a process has come of the present zygote
         self.guests: dict[int, Callable[[int], None]] = {}  # who else is to hear of a death, by pid
@@ -105,12 +107,17 @@ class Children:
         self._heirs.close()
         self._spares.close()
         self._zygote_watch.close()
-        old.retire()
+        unborn = [child for child in self._children.values() if child.line is not None]
+        self._retirement.take(old, lambda: any(child.line is not None for child in unborn))
         self._zygote_watch = ZygoteWatch(self._poller, spawner, self._is_awaited, self._look_for_reports)
         self._spares = Spares(spawner, self._poller, self._heard_of_spare, self._home)
         self._heirs = Heirs(self._spares)
         self._is_proven = False
         self.watch_zygote()
+
+    def retire(self, spawner: Spawner) -> None:
+        """Let a zygote go that has made none of these processes."""
+        self._retirement.take(spawner, lambda: False)
 
     def members(self, process: str) -> tuple[str, ...]:
         """Give the components in a process."""
@@ -234,6 +241,7 @@ class Children:
         self._poller.remove(line.fileno())
         child.line = None
         self._zygote_watch.settle()
+        self._retirement.settle()
         if pid is None:
             line.close()
             self._not_born(child, "it died at its birth")
@@ -308,7 +316,7 @@ class Children:
                 self._died(own)
             elif found.si_pid == self._spawner.pid:
                 self._zygote_died()
-            else:
+            elif not self._retirement.died(found.si_pid):
                 self._reap_stranger(found.si_pid)
 
     def _reap_stranger(self, pid: int) -> None:
@@ -349,6 +357,8 @@ class Children:
         self._heirs.close()
         self._spares.close()
         self._zygote_watch.close()
+        self._retirement.close()
+        self._burials.close()
         for child in self._children.values():
             self._forget(child)
         self._watch.close()

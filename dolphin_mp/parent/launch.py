@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,11 +17,14 @@ from dolphin_mp.parent.inspection import inspect_now
 from dolphin_mp.parent.orchestrator import Orchestrator, Surroundings
 from dolphin_mp.parent.spawner import Spawner, SpawnError
 from dolphin_mp.parent.subreaper import become_subreaper, children_of, end_children
+from dolphin_mp.process.kin import unmark_self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from dolphin_mp.plan import Plan
+
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def run_system(
@@ -51,6 +56,7 @@ def run_system(
     """
     surroundings = Surroundings(dict(os.environ), str(Path.cwd()), raise_open_files())
     become_subreaper()
+    unmark_self()
     others = children_of(os.getpid())
     spawner = Spawner(surroundings.environment, streams)
     try:
@@ -63,31 +69,36 @@ def run_system(
         if for_s is not None:
             plan = replace(plan, orphan="stop")
         setproctitle(f"dolphin-mp [{plan.name}]")
-        ground = Ground(plan)
     except SpawnError as error:
         spawner.close()
         raise LaunchError(str(error)) from None
     except BaseException:
         spawner.close()
         raise
-    spawner.preload(plan, trusted=trusted)
-    try:
-        orchestrator = Orchestrator(
-            plan,
-            ground,
-            spawner,
-            surroundings,
-            until_done=until_done,
-            for_s=for_s,
-            listener=listener,
-            tie=tie,
-            config=source,
-            on_hangup=on_hangup,
-        )
-    except BaseException:
-        spawner.close()
-        ground.give_up()
-        raise
+    with _signals_held():  # what is made must be removed by whoever was told to end meanwhile
+        try:
+            ground = Ground(plan)
+        except BaseException:
+            spawner.close()
+            raise
+        spawner.preload(plan, trusted=trusted)
+        try:
+            orchestrator = Orchestrator(
+                plan,
+                ground,
+                spawner,
+                surroundings,
+                until_done=until_done,
+                for_s=for_s,
+                listener=listener,
+                tie=tie,
+                config=source,
+                on_hangup=on_hangup,
+            )
+        except BaseException:
+            spawner.close()
+            ground.give_up()
+            raise
     try:
         if listener is not None:
             listener(_launched(plan))
@@ -101,6 +112,16 @@ def run_system(
     ground.remove()
     orchestrator.say_goodbye()
     return code
+
+
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """Have the signals that end it wait until there is a loop that heeds them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _launched(plan: Plan) -> dict[str, Any]:

@@ -410,6 +410,10 @@ class Orchestrator:
         """Give a spawner like the present one, without a zygote yet."""
         return self._spawner.like()
 
+    def retire(self, spawner: Spawner) -> None:
+        """Let a spawner go, and see to it that its zygote ends."""
+        self._children.retire(spawner)
+
     def inspect(self, config: str, spawner: Spawner, done: Callable[[Outcome], None]) -> Inspection:
         """Have a configuration checked beside the loop; raises SpawnError."""
         return Inspection(config, self._surroundings, spawner, self._poller, self._children, done)

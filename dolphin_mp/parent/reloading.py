@@ -41,6 +41,9 @@ class Host(Protocol):
     def new_spawner(self) -> Spawner:
         """Give a spawner like the present one, without a zygote yet."""
 
+    def retire(self, spawner: Spawner) -> None:
+        """Let a spawner go, and see to it that its zygote ends."""
+
     def inspect(self, config: str, spawner: Spawner, done: Callable[[Outcome], None]) -> Inspection:
         """Have a configuration checked beside the loop; raises SpawnError."""
 
@@ -225,7 +228,7 @@ class Reloader:
 
     def _let_spawner_go(self) -> None:
         if self._spawner is not None:
-            self._spawner.retire()
+            self._host.retire(self._spawner)
             self._spawner = None
 
     def cancel(self) -> None:

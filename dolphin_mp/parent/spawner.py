@@ -264,7 +264,7 @@ class Spawner:
     def lost(self) -> None:
         """Forget a zygote that hung up, and what it was asked for."""
         process, self._process = self._process, None
-        self._hang_up()
+        self.hang_up()
         if process is not None:
             process.kill()
             try:
@@ -280,14 +280,14 @@ class Spawner:
         """Hang up without waiting, after what was ordered; the zygote is reaped with the strangers."""
         process, self._process = self._process, None
         self.flush()
-        self._hang_up()
+        self.hang_up()
         if process is not None:
             process.returncode = 0
 
     def close(self) -> None:
         """Hang up; the zygote and parked processes end by themselves."""
         process, self._process = self._process, None
-        self._hang_up()
+        self.hang_up()
         if process is not None:
             try:
                 process.wait(CLOSE_LIMIT_S)
@@ -295,7 +295,8 @@ class Spawner:
                 process.kill()
                 process.wait()
 
-    def _hang_up(self) -> None:
+    def hang_up(self) -> None:
+        """Ask for nothing any more: the zygote ends when it has done what it was ordered."""
         if self._control is not None:
             self._control.close()
             self._control = None

@@ -27,7 +27,8 @@ class Home(NamedTuple):
     voice: Voice
 
     @classmethod
-    def enter(cls, data: Mapping[str, Any]) -> Home:
-        """Open them; raises ChannelError where there is no board."""
+    def enter(cls, data: Mapping[str, Any], board: Board | None = None) -> Home:
+        """Open them, the board too if that was not done; raises ChannelError where there is none."""
         told = {name: data[name] for name in HOME}
-        return cls(told, Board.attach(board_name(told["system"])), Notifier(told["notify"]), take_streams())
+        board = board or Board.attach(board_name(told["system"]))
+        return cls(told, board, Notifier(told["notify"]), take_streams())

@@ -34,6 +34,13 @@ def mark_self() -> None:
         resource.setrlimit(RLIMIT_LOCKS, (mark_for(pid, lock.start_time(pid)), hard))
 
 
+def unmark_self() -> None:
+    """Be nobody's kin, with all that this process begets from now on: a system outlives who launched it."""
+    _, hard = resource.getrlimit(RLIMIT_LOCKS)
+    with contextlib.suppress(OSError, ValueError):  # as much as the hard limit is no mark
+        resource.setrlimit(RLIMIT_LOCKS, (hard, hard))
+
+
 def mark_for(pid: int, start: int) -> int:
     """Give the mark of the process of that pid and start time: no other process ever has the same."""
     return start << _PID_BITS | pid

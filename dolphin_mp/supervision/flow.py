@@ -43,10 +43,12 @@ def members_of(plan: Plan) -> dict[str, list[ComponentPlan]]:
 
 
 def flow_of(plan: Plan) -> Flow:
-    """Read the order off a plan."""
+    """Read the order off a plan, or off what is left of one without those that were changing."""
     process_of = {c.name: c.process for c in plan.components}
     members = members_of(plan)
-    after = {p: _unique(a for m in ms for a in m.after if process_of[a] != p) for p, ms in members.items()}
+    after = {
+        p: _unique(a for m in ms for a in m.after if process_of.get(a, p) != p) for p, ms in members.items()
+    }
     producers = _acyclic({p: _unique(process_of[a] for a in names) for p, names in after.items()})
     waits_for = {p: tuple(a for a in after[p] if process_of[a] in producers[p]) for p in members}
     read = {

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING
 
 import from_outside
 import on_components
+import on_disk
 import on_machinery
 import on_parent
+import on_pool
+import on_reload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +41,13 @@ BLOWS: dict[str, tuple[Callable[[Field, Random], Effect], int]] = {
     "parent killed": (on_parent.parent_killed, 3),
     "launch killed": (on_parent.launch_killed, 1),
     "shutdown killed": (on_parent.shutdown_killed, 1),
+    "reload": (on_reload.reloaded, 6),
+    "faulty reload": (on_reload.reload_of_a_fault, 1),
+    "reload cut short": (on_reload.reload_cut_short, 3),
+    "scale": (on_pool.scaled, 3),
+    "crash loop": (on_components.crash_loop, 3),
+    "disk full": (on_disk.disk_full, 3),
+    "shm full": (on_disk.shm_full, 3),
     "bundle writer killed": (on_components.writer_killed, 1),
     "operator": (from_outside.operator, 5),
     "rubbish": (from_outside.rubbish, 2),
@@ -46,3 +56,4 @@ BLOWS: dict[str, tuple[Callable[[Field, Random], Effect], int]] = {
     "readers killed": (from_outside.readers_killed, 2),
     "signals to parent": (from_outside.signals_to_parent, 1),
 }
+NEED_MOUNTS = frozenset({"disk full", "shm full"})

@@ -57,12 +57,22 @@ class Checks:
         self.world, self.observer, self.ledger = world, observer, ledger
         self.parts = world.design.parts
         self._told = len(world.notes("faults"))
-        self._first = {name: row["incarnation"] for name, row in world.rows().items()}
-        self._first_epochs = observer.epochs()
-        self._births = len(world.notes("births"))
+        self._first: dict[str, int] = {}
+        self._first_epochs: dict[str, int] = {}
+        self._births: Counter[str] = Counter()
+        self.begin_anew(set(self.parts))
         self.files = Files(world.design.name, ledger)
         self.baseline: dict[str, int] = {}
         self._baseline_of = 0
+
+    def begin_anew(self, names: set[str]) -> None:
+        """Count processes and claims of these from now on: their rows or channels are new."""
+        births = Counter(name for name, *_ in self.world.notes("births"))
+        epochs, rows = self.observer.epochs(), self.world.rows()
+        for name in names:
+            self._births[name] = births[name]
+            self._first[name] = rows[name]["incarnation"]
+            self._first_epochs[name] = epochs[name]
 
     # before a blow ------------------------------------------------------------------------------------------
 
@@ -87,6 +97,7 @@ class Checks:
         self._processes()
         self._board()
         self._epochs()
+        self._runs_what_is_configured()
         self._parent_load()
         for pid in effect.bundles:
             found = self.world.wait(lambda pid=pid: pid in self.files.bundles(), BUNDLE_WITHIN_S)
@@ -217,13 +228,22 @@ class Checks:
 
     def _epochs(self) -> None:
         """Each process claims once at most; each that came to setup() has claimed."""
-        births = Counter(name for name, *_ in self.world.notes("births")[self._births :])
+        births = Counter(name for name, *_ in self.world.notes("births"))
+        births.subtract(self._births)
         epochs = self.observer.epochs()
         for name, row in self.world.rows().items():
             claims = epochs[name] - self._first_epochs[name]
             most = row["incarnation"] - self._first[name] + 1  # the first may not have claimed at first
             text = f"{name}: {births[name]} births, {claims} claims, {most} processes"
             self.ledger.check("epochs", births[name] <= claims <= most, text)
+
+    def _runs_what_is_configured(self) -> None:
+        """Each process was born with the option that the file says now."""
+        born = {(name, pid): mark for name, pid, mark in self.world.notes("births")}
+        for name, row in self.world.rows().items():
+            mark = str(self.parts[name].keys.get("options", {}).get("mark", 0))
+            found = born.get((name, str(row["pid"]))) if row["state"] == "ready" else mark
+            self.ledger.check("configured", found == mark, f"{name} has mark {found}, not {mark}")
 
     def _parent_load(self) -> None:
         """The parent's descriptors, threads and memory stay near what they were."""

@@ -64,6 +64,11 @@ class Design:
     def members(self, process: str) -> list[Part]:
         return [part for part in self.parts.values() if part.process == process]
 
+    def sharers(self, names: set[str]) -> set[str]:
+        """Give whose process is that of one of these, themselves included."""
+        processes = {self.parts[name].process for name in names}
+        return {part.name for part in self.parts.values() if part.process in processes}
+
     def readers(self, names: set[str]) -> set[str]:
         """Give who reads one of these."""
         return {part.name for part in self.parts.values() if names & set(part.reads)}
@@ -90,18 +95,21 @@ def _value(value: Any) -> str:
     return json.dumps(value)
 
 
+COMMON = {"hang_after": f"{HANG_AFTER_S:g}s", "stop_within": "4s", "ready_within": "8s"}
+
+
+def random_guest(rng: Random, name: str) -> Part:
+    """Give a component that may come and go."""
+    kind, reads = rng.choice([("Spring", ()), ("Reader", ("fast",)), ("Clock", ("plain",))])
+    return Part(name, kind, {**COMMON, "backoff": _backoff(rng)}, reads)
+
+
 def random_design(rng: Random, name: str) -> Design:
     """Give a system of eight to ten components; each has something of its own, the rest is chance."""
     parts: dict[str, Part] = {}
 
     def add(name: str, kind: str, *reads: str, slow: bool = False, moody: bool = False, **keys: Any) -> None:
-        common = {
-            "hang_after": f"{HANG_AFTER_S:g}s",
-            "stop_within": "4s",
-            "ready_within": "8s",
-            "backoff": _backoff(rng),
-        }
-        parts[name] = Part(name, kind, {**common, **keys}, reads, slow, moody)
+        parts[name] = Part(name, kind, {**COMMON, "backoff": _backoff(rng), **keys}, reads, slow, moody)
 
     add("fast", "Spring", every=f"{rng.choice([5, 10, 20])}ms")
     add("plain", "Socket" if rng.random() < 0.3 else "Spring")

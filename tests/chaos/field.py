@@ -46,6 +46,12 @@ class Field:
         assert self.world.client is not None
         return self.world.client
 
+    def follow(self, changed: set[str]) -> None:
+        """Look at the components as they are now; some have another row, or another channel, than before."""
+        if changed:
+            self.observer.follow(list(self.world.design.parts))
+            self.checks.begin_anew(changed & set(self.world.design.parts))
+
     def living(self) -> dict[str, int]:
         """Give the pids of the components that live, whoever supervises them."""
         with contextlib.suppress(NotRunningError), Client(self.world.design.name) as client:

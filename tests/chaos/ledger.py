@@ -75,6 +75,31 @@ class Ledger:
             "story": self.story,
         }
 
+    def markdown(self) -> str:
+        """Give what docs/reliability.md says of a run: the table of blows, and the numbers below it."""
+        data = self.data()
+        counts, extremes = data["counts"], data["extremes"]
+        lines = [
+            f"{sum(self.blows.values()):,} blows in {self.at_s:,.0f} s with `--seed {self.seed}`.",
+            "",
+            "| blow | times | all well again after, median | longest |",
+            "| --- | --- | --- | --- |",
+        ]
+        for kind, number in data["blows"].items():
+            back = data["back"].get(kind)
+            times = f"{back['median_s']:.2f} s | {back['longest_s']:.2f} s" if back else "|"
+            lines.append(f"| {kind} | {number:,} | {times} |")
+        lines += [
+            "",
+            f"{sum(self.checks.values()):,} checks, {self.checks['records']:,} of them records read whole,",
+            f"in order and without a gap that was not told. Violations: {len(self.violations)}.",
+            "",
+            "| counted, or the largest measured | |",
+            "| --- | --- |",
+            *(f"| {what.replace('_', ' ')} | {value:,} |" for what, value in {**counts, **extremes}.items()),
+        ]
+        return "\n".join(lines)
+
     def text(self) -> str:
         """Give everything for people."""
         data = self.data()

@@ -46,7 +46,27 @@ class Observer(threading.Thread):
         self._fault = fault
         self._lock = threading.Lock()
         self._ends = threading.Event()
-        self.tracks = {name: Track(Channel.attach(segment_name(system, f"{name}.out"))) for name in names}
+        self._system = system
+        self._changing: set[str] = set()
+        self.tracks = {name: self._track(name) for name in names}
+
+    def _track(self, name: str) -> Track:
+        return Track(Channel.attach(segment_name(self._system, f"{name}.out")))
+
+    def expect_change(self, names: set[str]) -> None:
+        """From now on these may come, go or be replaced, until `follow`."""
+        with self._lock:
+            self._changing |= names
+
+    def follow(self, names: list[str]) -> None:
+        """Look at these channels from now on; at those that were to change as they are now."""
+        with self._lock:
+            for name in self.tracks.keys() - set(names) | self.tracks.keys() & self._changing:
+                self.tracks.pop(name).channel.close()
+            for name in names:
+                if name not in self.tracks:
+                    self.tracks[name] = self._track(name)
+            self._changing.clear()
 
     def run(self) -> None:
         while not self._ends.wait(LOOK_EVERY_S):
@@ -55,7 +75,7 @@ class Observer(threading.Thread):
                     try:
                         fault = track.look()
                     except ChannelError as error:
-                        fault = repr(error)
+                        fault = "" if name in self._changing else repr(error)
                     if fault:
                         self._fault("records", f"{name}.out: {fault}")
 

@@ -138,6 +138,23 @@ def failing_setup(on: Field, rng: Random) -> Effect:
     return effect
 
 
+def crash_loop(on: Field, rng: Random) -> Effect:
+    """One fails at each start for a while; that costs its neighbours nothing, and the parent little."""
+    victim, deed = on.pick(rng), rng.choice(["fail", "abort"])
+    effect = on.death(f"{victim.name} told to {deed} at each start", victim, bundles=False)
+    path, seconds = on.world.home / "orders" / f"{victim.name}.loop", rng.uniform(1.5, 5.0)
+    before, load = on.world.rows()[victim.name]["incarnation"], proc.cpu_s(on.world.parent)
+    path.write_text(deed)
+    kill(on.pid(victim), signal.SIGKILL)
+    began = time.monotonic()
+    on.world.rest(seconds)
+    load = (proc.cpu_s(on.world.parent) - load) / (time.monotonic() - began)
+    on.ledger.counts["crashes in loops"] += on.world.rows()[victim.name]["incarnation"] - before
+    on.ledger.extreme("parent_cpu_in_a_crash_loop", load)
+    path.unlink()
+    return effect
+
+
 def writer_killed(on: Field, rng: Random) -> Effect:
     """The process that writes a crash bundle dies over it."""
     victim = on.pick(rng)

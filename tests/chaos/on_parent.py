@@ -53,7 +53,7 @@ def launch_killed(on: Field, rng: Random) -> Effect:
         if (parent := Client(on.world.design.name).status()["pid"]) is not None:
             kill(parent, signal.SIGKILL)
     on.world.wait(lambda: not _is_supervised(on), 5.0)
-    return effect | _relaunch(on)
+    return effect | relaunch(on)
 
 
 def _is_supervised(on: Field) -> bool:
@@ -71,7 +71,7 @@ def shutdown_killed(on: Field, rng: Random) -> Effect:
     on.world.rest(rng.uniform(0, 0.4))
     kill(on.world.parent, signal.SIGKILL)
     on.world.wait(lambda: not _is_supervised(on), 5.0)
-    return Effect("SIGKILL to the parent in its shutdown") | _relaunch(on)
+    return Effect("SIGKILL to the parent in its shutdown") | relaunch(on)
 
 
 def parent_killed(on: Field, rng: Random) -> Effect:
@@ -94,7 +94,7 @@ def parent_killed(on: Field, rng: Random) -> Effect:
     if midst == "orphan dies":
         kill(on.pid(victim), signal.SIGKILL)
     _without_parent(on, effect)
-    return effect | _relaunch(on)
+    return effect | relaunch(on)
 
 
 def _without_parent(on: Field, effect: Effect) -> None:
@@ -111,9 +111,9 @@ def _without_parent(on: Field, effect: Effect) -> None:
     on.ledger.check("clean refuses", refused.returncode != 0 or on.world.segments(), refused.stderr[-300:])
 
 
-def _relaunch(on: Field) -> Effect:
-    """Launch again: what lives is adopted, or, by an older release, has to be shut down first."""
-    pids = on.living()
+def relaunch(on: Field, changed: frozenset[str] = frozenset()) -> Effect:
+    """Launch again: what lives and did not change is adopted."""
+    pids = {name: pid for name, pid in on.living().items() if name not in changed}
     began = time.monotonic()
     done = on.world.launch()
     on.ledger.extreme("relaunch_s", time.monotonic() - began)
@@ -125,6 +125,7 @@ def _relaunch(on: Field) -> Effect:
         lost = [name for name, pid in pids.items() if rows[name]["pid"] != pid and not parts[name].moody]
         on.ledger.check("adopted", not lost, f"not adopted but replaced: {lost}")
         on.ledger.counts["adopted components"] += len(pids)
+        on.follow(set(changed))
         return Effect("launched again", touched=set(parts) - set(pids))
     if done.returncode != 0:
         refused = pids and "live on" in done.stderr

@@ -1,7 +1,8 @@
 """The components of a chaos system: they publish what can be checked, check what they read, and misbehave.
 
-CHAOS_HOME names their folder: ``orders/NAME`` is obeyed in a step, ``orders/NAME.setup`` in setup();
-``births``, ``kin`` and ``faults`` hold a line for each process, each grandchild and each broken promise.
+CHAOS_HOME names their folder: ``orders/NAME`` is obeyed in a step, ``orders/NAME.setup`` in setup(),
+``orders/NAME.loop`` in every setup() as long as it is there; ``births``, ``kin`` and ``faults`` hold a line
+for each process, each grandchild and each broken promise.
 """
 
 from __future__ import annotations
@@ -27,15 +28,21 @@ from setproctitle import setproctitle
 from dolphin_mp import Component, Input, Output
 
 HOME = Path(os.environ.get("CHAOS_HOME", "."))
-RECORD = np.dtype([("version", "u8"), ("pid", "u8"), ("seen", "u8"), ("crc", "u8"), ("payload", "u8", (24,))])
+WORDS = 24
 KEEP = 256
 
 
-def make(version: int, pid: int, seen: int) -> np.ndarray:
+def record_of(words: int) -> np.dtype:
+    """Give the dtype of records with so many words of payload."""
+    heads = [(name, "u8") for name in ("version", "pid", "seen", "crc")]
+    return np.dtype([*heads, ("payload", "u8", (words,))])
+
+
+def make(version: int, pid: int, seen: int, words: int = WORDS) -> np.ndarray:
     """Give the record of a version."""
-    record = np.zeros((), RECORD)
+    record = np.zeros((), record_of(words))
     record["version"], record["pid"], record["seen"] = version, pid, seen
-    record["payload"] = np.arange(24, dtype="u8") * 7919 + version
+    record["payload"] = np.arange(words, dtype="u8") * 7919 + version
     record["crc"] = checksum(record)
     return record
 
@@ -88,16 +95,18 @@ def note(file: str, *words: object) -> None:
 class Common(Component):
     """What all have in common."""
 
-    out = Output(RECORD, keep=KEEP)
+    out = Output(lambda options: record_of(options.words), keep=KEEP)
     every = "50ms"
     follows: tuple[str, ...] = ()
 
     @dataclass
     class Options:
-        """How long setup() takes, and how likely a step is to fail."""
+        """How long setup() takes, how likely a step is to fail, how large a record is; a mark to change."""
 
         setup_s: float = 0.0
         crash: float = 0.0
+        words: int = WORDS
+        mark: int = 0
 
     def setup(self) -> None:
         self._lock = os.open(HOME / f"locks/{self.name}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -105,12 +114,14 @@ class Common(Component):
             fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             note("faults", f"{self.name} (pid {os.getpid()}) begins while another of it lives")
-        note("births", self.name, os.getpid(), time.clock_gettime_ns(time.CLOCK_BOOTTIME))
+        note("births", self.name, os.getpid(), self.options.mark)
         self.tallies = {}
         for name in self.follows:
             self.tallies[name] = Tally()
             self.tallies[name].begin(getattr(self, name).new().records)
         self.obey(f"{self.name}.setup")
+        with contextlib.suppress(FileNotFoundError):
+            DEEDS[(HOME / f"orders/{self.name}.loop").read_text()]()
         limit = time.monotonic() + self.options.setup_s
         while not self.stopping and time.monotonic() < limit:
             time.sleep(0.02)
@@ -126,7 +137,7 @@ class Common(Component):
     def speak(self) -> None:
         """Publish a record that says which it is."""
         seen = sum(tally.read for tally in self.tallies.values())
-        self.out.publish(make(self.out.version + 1, os.getpid(), seen))
+        self.out.publish(make(self.out.version + 1, os.getpid(), seen, self.options.words))
 
     def obey(self, order: str) -> None:
         """Take an order, if there is one, and do as it says."""
@@ -244,6 +255,11 @@ def flood(count: str) -> None:
     sys.stdout.flush()
 
 
+def say(word: str) -> None:
+    """Say one word."""
+    print(word, flush=True)
+
+
 def eat(megabytes: str) -> None:
     """Take memory and keep it."""
     KEPT.append(np.ones(int(megabytes) << 17))
@@ -267,6 +283,11 @@ def beget(session: str) -> None:
     note("kin", child.pid, os.getpid(), session)
 
 
+def abort() -> None:
+    """Crash."""
+    os.abort()
+
+
 def fail() -> None:
     """Raise."""
     raise RuntimeError("as ordered")
@@ -284,7 +305,9 @@ DEEDS = {
     "deadlock": deadlock,
     "flood": flood,
     "eat": eat,
+    "say": say,
     "beget": beget,
+    "abort": abort,
     "fail": fail,
     "crash": crash,
     "exit": lambda code: sys.exit(int(code)),

@@ -76,6 +76,12 @@ def load_of(pid: int) -> dict[str, int]:
     }
 
 
+def cpu_s(pid: int) -> float:
+    """Give how long a process has had a CPU."""
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def reap(spared: set[int]) -> None:
     """Reap dead children that nobody else waits for."""
     own = os.getpid()

@@ -22,8 +22,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+import mounts
 import proc
-from blows import BLOWS
+from blows import BLOWS, NEED_MOUNTS
 from checks import Checks, Effect
 from design import random_design
 from field import Field
@@ -46,8 +47,14 @@ class Run:
     def __init__(self, seed: int, only: list[str], *, talks: bool) -> None:
         self.ledger = Ledger(seed)
         self.talks = talks
-        self.kinds = {kind: weight for kind, (_, weight) in BLOWS.items() if not only or kind in only}
-        self.world = World(random_design(random.Random(seed), f"c{secrets.token_hex(3)}"))
+        has_mounts = mounts.go_private()
+        self.kinds = {
+            kind: weight
+            for kind, (_, weight) in BLOWS.items()
+            if (not only or kind in only) and (has_mounts or kind not in NEED_MOUNTS)
+        }
+        design = random_design(random.Random(seed), f"c{secrets.token_hex(3)}")
+        self.world = World(design, has_mounts=has_mounts)
         self.field: Field | None = None
 
     def begin(self) -> None:
@@ -161,6 +168,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 20))
     parser.add_argument("--only", action="append", default=[], metavar="BLOW", choices=sorted(BLOWS))
     parser.add_argument("--json", action="store_true", help="the report as data")
+    parser.add_argument("--markdown", action="store_true", help="the report as docs/reliability.md has it")
     parser.add_argument("--quiet", action="store_true", help="no line for each blow")
     arguments = parser.parse_args()
     os.nice(5)
@@ -169,7 +177,12 @@ def main() -> int:
     ledger = chaos(
         arguments.seed, arguments.for_s, arguments.blows, arguments.only, talks=not arguments.quiet
     )
-    print(json.dumps(ledger.data()) if arguments.json else ledger.text())
+    if arguments.json:
+        print(json.dumps(ledger.data()))
+    elif arguments.markdown and not ledger.violations:
+        print(ledger.markdown())
+    else:
+        print(ledger.text())
     return 1 if ledger.violations else 0
 
 

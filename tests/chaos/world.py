@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import proc
+from mounts import Small
 
 from dolphin_mp import Client
 from dolphin_mp.ipc.folder import FOLDER
@@ -35,15 +36,17 @@ class World:
     """One system's surroundings.
 
     Attributes: design; base (of all its folders); home (configuration, orders, notes); parent, zygote,
-    collector (pids); helpers (processes of ours).
+    collector (pids); helpers (processes of ours); state, shm (file systems of its own, if it may have any).
     """
 
-    def __init__(self, design: Design) -> None:
+    def __init__(self, design: Design, *, has_mounts: bool = False) -> None:
         self.design = design
         self.base = Path(tempfile.gettempdir()) / f"dm-chaos-{secrets.token_hex(4)}"
         self.home = self.base / "home"
         for folder in ("run", "state", "home/orders", "home/locks"):
             (self.base / folder).mkdir(mode=0o700, parents=True)
+        self.state = Small(self.base / "state") if has_mounts else None
+        self.shm = Small(Path(FOLDER)) if has_mounts else None
         os.environ.update(
             XDG_RUNTIME_DIR=str(self.base / "run"),
             XDG_STATE_HOME=str(self.base / "state"),
@@ -52,11 +55,17 @@ class World:
             PYTHONDONTWRITEBYTECODE="1",
         )
         shutil.copy(Path(__file__).with_name("parts.py"), self.home)
-        (self.home / "dolphin.toml").write_text(design.toml())
+        self.write_configuration()
         self.helpers: dict[int, subprocess.Popen[str]] = {}
         self.client: Client | None = None
         self.parent = 0
         self.between: list[Callable[[], None]] = []
+
+    def write_configuration(self, text: str | None = None) -> str:
+        """Write the file that the system is launched from; the design's, if it is not said; gives it."""
+        text = self.design.toml() if text is None else text
+        (self.home / "dolphin.toml").write_text(text)
+        return text
 
     # commands -----------------------------------------------------------------------------------------------
 
@@ -225,6 +234,9 @@ class World:
         for name in self.segments():
             left.append(f"segment {name}")
             Path(FOLDER, name).unlink(missing_ok=True)
+        for small in (self.state, self.shm):
+            if small is not None:
+                small.end()
         shutil.rmtree(self.base, ignore_errors=True)
         return left
 

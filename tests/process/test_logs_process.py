@@ -306,6 +306,33 @@ def test_logs_can_be_followed_and_the_command_ends_when_nobody_reads_it(kept):
         follow.wait()
 
 
+def open_pipes(pid, name):
+    """Give how many descriptors of a process lead to a pipe, or a count, of a speaker."""
+    links = []
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the one that lists them
+            links.append(str(fd.readlink()))
+    return sum(f"/logs/{name}." in link and ".jsonl" not in link for link in links)
+
+
+def test_the_pipes_of_one_that_is_gone_for_good_are_closed_when_its_last_words_are_written(kept, home):
+    kept.keeper.wait_ready(LIMIT_S)
+    kept.speak("print('before')", "quiet")
+    follower = Follower(wait_for_folder())
+    kept.speak("print('last words')", "loud")
+    kept.keeper.hold(["quiet"], ("quiet",))
+    assert open_pipes(os.getpid(), "loud") == 0
+    assert open_pipes(kept.keeper.pid, "quiet") == 3
+    kept.keeper.hold(["quiet", "loud"], ("quiet", "loud"))  # another of its name
+    kept.speak("print('again')", "loud", epoch=1)
+    while [record["message"] for record in said("loud")] != ["last words", "again"]:
+        assert select.select([follower], [], [], LIMIT_S)[0], said("loud")
+        follower.read()
+    follower.close()
+    assert open_pipes(kept.keeper.pid, "loud") == 3
+    assert missing("loud") == 0
+
+
 PARENT = """
 import os, sys
 from dolphin_mp.logs.keeper import Keeper

@@ -192,3 +192,26 @@ def test_a_launch_beside_one_alone_is_refused(parts):
         parts.version(client, "source.out", client.channel("source.out").version + 5)
     source.terminate()
     assert parts.finish(source) == 0
+
+
+def test_a_launch_beside_one_that_waits_is_refused_too(parts):
+    """It would find another of itself when its producer is there."""
+    sink = parts.run_alone("sink")
+    parts.wait_for_path(f"{FOLDER}/{segment_name(parts.name, 'sink.out')}")
+    second = parts.run_alone("sink")
+    assert parts.finish(second) == 1
+    assert f"'sink' is running already (pid {sink.pid})" in second.err.read_text()
+    launch = parts.run_system()
+    assert parts.finish(launch) == 1
+    assert f"sink (pid {sink.pid})" in launch.err.read_text()
+    with Client(parts.name) as client:
+        row = parts.rows(client)["sink"]
+        assert (row["state"], row["pid"]) == ("starting", sink.pid)
+        assert "waits" in row["reason"]
+    source = parts.run_alone("source")
+    with client_of(parts, "sink.out") as client:
+        parts.version(client, "sink.out", 5)
+    for process in (sink, source):
+        process.terminate()
+        assert parts.finish(process) == 0
+    assert parts.segments() == []

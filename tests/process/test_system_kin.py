@@ -200,6 +200,42 @@ def test_what_a_module_begets_at_its_import_ends_with_the_inspection(world):
     assert world.strangers() == []
 
 
+def test_a_system_that_a_component_launches_is_nobodys_kin(up, world):
+    """It has a session of its own and outlives the component, with all that belongs to it."""
+    inner = f"{world.name}i"
+
+    class Launcher(Component):
+        every = "1h"
+        out = Output("i8")
+
+        def setup(self):
+            class Inner(Component):
+                every = "10ms"
+
+                def step(self):
+                    pass
+
+            with System(inner, {"inner": Inner}, orphan="run").launch(detach=True) as client:
+                self.out.publish(client.status()["pid"])
+
+        def step(self):
+            pass
+
+    client, watcher = up({"launcher": (Launcher, {"restart": "never"})})
+    parent = int(world.record(client, "launcher.out").value)
+    own = world.rows(client)["launcher"]["pid"]
+    mark = mark_of(own)
+    assert mark
+    assert kin_of({mark}) == [own]
+    os.kill(own, signal.SIGKILL)
+    watcher.until_state("launcher", "failed")
+    with Client(inner) as launched:
+        assert launched.status()["pid"] == parent
+        launched.restart("inner")  # its zygote lives, too
+        launched.shutdown()
+    world.wait_gone(parent)
+
+
 def test_a_begetter_that_forks_faster_than_it_is_killed(up, world):
     """Each of its descendants, in a session of its own, begets another and dies."""
 

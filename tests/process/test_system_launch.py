@@ -53,6 +53,15 @@ CHAIN = """
             assert self.inn.writer_alive
             note("sink closed")
 """
+PART = """
+    from dolphin_mp import Component, Output
+
+    class Part(Component):
+        every = "10ms"
+        out = Output("f8")
+        def step(self):
+            self.out.publish(1.0)
+"""
 CONFIG = """
     [components.sink]
     run = "chain:Sink"
@@ -139,6 +148,27 @@ def test_a_second_signal_kills_at_once(world, watch):
         watcher.until_state("stubborn", "stopping")
         parent.send_signal(signal.SIGINT)
         assert world.finish(parent) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_in_the_midst_of_the_launch_leaves_nothing(world, number):
+    """All segments are there, and nobody looks at signals yet."""
+    world.write("parts.py", PART)
+    world.toml('[components.part]\nrun = "parts:Part"')
+    code = f"""
+        import os, signal, sys
+        from dolphin_mp.parent import launch
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)  # a suite in the background is started with some ignored
+        class Orchestrator(launch.Orchestrator):
+            def __init__(self, *args, **settings):
+                os.kill(os.getpid(), {int(number)})
+                super().__init__(*args, **settings)
+        launch.Orchestrator = Orchestrator
+        sys.exit(launch.run_system("dolphin.toml"))
+    """
+    assert world.finish(world.python(code)) == 0
+    assert (world.strangers(), world.segments()) == ([], [])
 
 
 def test_a_detached_launch_comes_back_when_all_have_settled(chain):

@@ -260,6 +260,46 @@ def test_a_hangup_reloads_a_detached_system(world, watch):
         client.shutdown()
 
 
+def titled(world, word):
+    return [pid for pid in world.strangers() if world.title(pid).startswith(word)]
+
+
+def zygote_of(world, client, watcher):
+    """Give the zygote's pid, once no process on its way to be a spare is called so too."""
+    client.restart("other")  # takes a spare, and thus has another parked, of which the watcher hears
+    watcher.until_event(event="spares")
+    (zygote,) = titled(world, "zygote [")
+    return zygote
+
+
+@pytest.mark.slow
+def test_a_start_asked_of_a_zygote_that_stands_still_is_answered_though_a_reload_replaces_it(home):
+    world, client, watcher = home
+    zygote = zygote_of(world, client, watcher)
+    os.kill(zygote, signal.SIGSTOP)
+    for spare in titled(world, "spare ["):
+        os.kill(spare, signal.SIGKILL)
+        world.wait_gone(spare)
+    before = pids(client)
+    os.kill(before["other"], signal.SIGKILL)
+    watcher.until(lambda rows: rows["other"]["state"] == "starting" and not rows["other"]["pid"])
+    world.toml(PLAIN + '[components.new]\nrun = "parts:Other"\n')
+    assert client.reload()["added"] == ["new"]
+    watcher.until(lambda rows: rows["other"]["state"] == "ready" and rows["other"]["pid"] != before["other"])
+    world.wait_gone(zygote)
+    assert pids(client)["source"] == before["source"]
+
+
+@pytest.mark.slow
+def test_a_stopped_zygote_that_is_replaced_is_gone_though_nobody_waits_for_it(home):
+    world, client, watcher = home
+    zygote = zygote_of(world, client, watcher)
+    os.kill(zygote, signal.SIGSTOP)
+    world.toml(PLAIN + '[components.new]\nrun = "parts:Other"\n')
+    client.reload()
+    world.wait_gone(zygote)
+
+
 def test_a_system_from_python_has_no_file_to_read_again(up):
     from dolphin_mp import Component, Output
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dolphin_mp.ipc import folder
 from dolphin_mp.ipc.board import ROWS, Board, ComponentPart, ParentPart, pack_component, pack_parent
 from dolphin_mp.ipc.errors import (
     ClaimedError,
@@ -40,6 +41,16 @@ def test_creating_it_twice_opens_the_same(name):
     assert (other.system, other.names()) == ("scene", ["a"])
     one.close()
     other.close()
+
+
+def test_one_that_is_there_needs_no_room(name, monkeypatch):
+    """So that the next parent takes over what lives though /dev/shm is full."""
+    first = Board.create(name, "demo")
+    monkeypatch.setattr(folder, "_reserve", None)
+    second = Board.create(name, "demo")
+    assert second.system == "demo"
+    second.close()
+    first.close(unlink=True)
 
 
 def test_what_is_no_board_is_refused(name):

@@ -3,6 +3,7 @@
 import pytest
 
 from dolphin_mp.parent import burial
+from dolphin_mp.parent.poller import Poller as RealPoller
 
 MARK = 77
 
@@ -10,12 +11,25 @@ MARK = 77
 class Poller:
     def __init__(self):
         self.handlers = {}
+        self.alarms = 0
 
     def add(self, fd, handler):
         self.handlers[fd] = handler
 
     def remove(self, fd):
         del self.handlers[fd]
+
+
+class Alarm:
+    """Goes off when a test says so: it stands among the poller's handlers under a name of its own."""
+
+    def __init__(self, poller, ring):
+        self.poller, self.name = poller, f"alarm {poller.alarms}"
+        poller.alarms += 1
+        poller.add(self.name, ring)
+
+    def close(self):
+        self.poller.remove(self.name)
 
 
 @pytest.fixture
@@ -29,6 +43,7 @@ def world(monkeypatch):
 
     monkeypatch.setattr(burial, "kill_kin", kill_kin)
     monkeypatch.setattr(burial, "bury", lambda pidfd, pid: buried.append((pidfd, pid)))
+    monkeypatch.setattr(burial, "Alarm", Alarm)
     poller = Poller()
     return burial.Burials(poller), poller, looks, buried
 
@@ -46,7 +61,7 @@ def test_what_the_dying_have_begotten_is_waited_for_too(world):
     burials.begin(MARK, lambda: told.append(1))
     poller.handlers[11]()
     poller.handlers[10]()
-    assert (told, list(poller.handlers), buried) == ([], [12], [(11, 101), (10, 100)])
+    assert (told, list(poller.handlers), buried) == ([], ["alarm 0", 12], [(11, 101), (10, 100)])
     poller.handlers[12]()
     assert (told, list(poller.handlers)) == ([1], [])
 
@@ -69,3 +84,26 @@ def test_closing_waits_for_nobody(world):
     burials.begin(MARK, lambda: pytest.fail("it is not over"))
     burials.close()
     assert (poller.handlers, buried) == ({}, [(10, 100)])
+
+
+def test_what_can_not_die_is_not_waited_for_without_end(world):
+    burials, poller, looks, buried = world
+    looks += [{10: 100, 11: 101}]
+    told = []
+    burials.begin(MARK, lambda: told.append(1))
+    poller.handlers[11]()
+    poller.handlers["alarm 0"]()
+    assert (told, list(poller.handlers)) == ([1], [10])
+    poller.handlers[10]()
+    assert (told, poller.handlers, buried) == ([1], {}, [(11, 101), (10, 100)])
+
+
+def test_the_alarm_goes_off_by_a_timer_of_the_kernel(monkeypatch):
+    monkeypatch.setattr(burial, "LIMIT_NS", 1)
+    rung = []
+    poller = RealPoller()
+    alarm = burial.Alarm(poller, lambda: rung.append(1))
+    poller.poll(20.0)
+    alarm.close()
+    poller.close()
+    assert rung == [1]

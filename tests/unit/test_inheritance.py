@@ -204,3 +204,9 @@ def test_readers_go_before_whom_they_read_from() -> None:
     system = plan(component("a"), component("b", "a"), component("c", "b"), component("d"))
     order = [turn for turn in turns(system, frozenset({"a", "c", "d"})) if turn]
     assert order == [["c", "d"], ["a"]]
+
+
+def test_the_order_of_who_goes_needs_nobody_who_was_changing() -> None:
+    """A parent killed in the midst of a reload has written a plan without those; readers name them yet."""
+    left = plan(component("b", "a"), component("c", "b"))
+    assert [turn for turn in turns(left, frozenset({"b", "c"})) if turn] == [["c"], ["b"]]

@@ -56,6 +56,20 @@ def test_a_segment_is_born_whole_private_and_reserved(name):
     assert not (SHM / name).exists()
 
 
+def test_what_is_there_already_is_taken_up_without_room(name, monkeypatch):
+    def no_room(name, _fd, size):
+        raise SegmentFullError(name, size, 0)
+
+    first = Segment.create(name, a_header())
+    abandon(first)
+    monkeypatch.setattr(folder, "_reserve", no_room)
+    second = Segment.create(name, a_header())
+    assert second.header.instance == first.header.instance
+    second.close()
+    with pytest.raises(SegmentFullError):
+        Segment.create(name, a_header())
+
+
 @pytest.mark.parametrize("umask", [0, 0o777])
 def test_the_umask_does_not_change_who_may_read(name, umask):
     before = os.umask(umask)
