@@ -191,8 +191,10 @@ class World(RuleBasedStateMachine):
     def tell(self, event: Event) -> None:
         self.steps += 1
         before = self.supervisor.rows()
+        foreseen = self._foresee(event)
         self._note(event, before)
         actions = self.supervisor.handle(event, self.now)
+        assert foreseen is None or foreseen in actions, "another start was foreseen"
         assert not (self.finished and actions), "something happens after the end"
         after = self.supervisor.rows()
         before = self._note_plan(actions, before, after)
@@ -400,6 +402,15 @@ class World(RuleBasedStateMachine):
     def die(self, index: int, code: int) -> None:
         process, incarnation = sorted(self.alive.items())[index % len(self.alive)]
         self.tell(Exited(process, incarnation, code))
+
+    def _foresee(self, event: Event) -> Spawn | None:
+        """Ask what a death would bring at once, which nothing but its cause may change."""
+        before = self.supervisor.rows()
+        found = [self.supervisor.foresee(p, n, self.now) for p, n in sorted(self.alive.items())]
+        assert self.supervisor.rows() == before, "to foresee has changed something"
+        told = dict(zip(sorted(self.alive), found, strict=True))
+        is_kill = isinstance(event, Exited) and event.code == -9 and not event.reason
+        return told.get(event.process) if is_kill and isinstance(event, Exited) else None
 
     @precondition(lambda self: self.killed)
     @rule()
