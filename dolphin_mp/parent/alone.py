@@ -70,12 +70,13 @@ def run_alone(component: str, config: Path | None) -> int:
     outputs: list[Segment] = []
     with _signals_kept(signal.SIG_BLOCK):
         _end_on_signals()
-        board = _share_board(plan)
+        board = _share_board(plan)  # which stays, and with it the system, until the outputs are let go
         try:
-            row = _take_row(board, plan, component)
-            _own_outputs(plan, part, outputs)
-            with _signals_kept(signal.SIG_UNBLOCK):
-                return _run(plan, part, board, row)
+            with contextlib.closing(Board.attach(board_name(plan.name))) as own:
+                row = _take_row(own, plan, component)
+                _own_outputs(plan, part, outputs)
+                with _signals_kept(signal.SIG_UNBLOCK):
+                    return _run(plan, part, own, row)
         except (ChannelError, FolderError) as error:
             raise LaunchError(str(error)) from None
         finally:
@@ -183,14 +184,19 @@ def _wait_for(names: list[str]) -> None:
 def _leave(board: Board, plan: Plan) -> None:
     """Let go of the board; its last user removes everything of the system.
 
-    Asked after its own use has ended: of two that leave at once neither is the last while both use it.
+    Asked again after its own use has ended: of two that leave at once neither is the last while both look.
     """
-    board.close()
-    with contextlib.suppress(ChannelError):
-        again = Board.attach(board_name(plan.name))
-        if not again.parent_alive and again.last_user():
-            _remove(again, plan)
-        again.close()
+    if board.parent_alive:
+        board.close()
+    elif board.last_user():
+        _remove(board, plan)
+    else:
+        board.close()
+        with contextlib.suppress(ChannelError):
+            again = Board.attach(board_name(plan.name))
+            if not again.parent_alive and again.last_user():
+                _remove(again, plan)
+            again.close()
 
 
 def _remove(board: Board, plan: Plan) -> None:

@@ -55,7 +55,7 @@ class Ledger:
 
     def extreme(self, what: str, value: float) -> None:
         """Note a measured value if it is the largest so far."""
-        self.extremes[what] = max(self.extremes.get(what, value), round(value, 3))
+        self.extremes[what] = max(self.extremes.get(what, 0.0), round(value, 3))
 
     def data(self) -> dict[str, Any]:
         """Give everything as data for programs."""

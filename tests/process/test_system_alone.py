@@ -121,6 +121,35 @@ def test_two_that_leave_at_once_leave_nothing(parts):
         assert parts.segments() == []
 
 
+def test_one_that_leaves_lets_its_outputs_go_before_another_may_remove_all(parts):
+    """Else that one would leave out the segments that are owned still."""
+    code = """
+        import sys
+        from pathlib import Path
+        from dolphin_mp.ipc import Board
+        from dolphin_mp.ipc.segment import Segment
+        from dolphin_mp.parent.alone import run_alone
+        from dolphin_mp.paths import board_name
+        close = Segment.close
+        def looking(segment, **how):
+            if segment.name.endswith(".ends.out") and how:
+                board = Board.attach(board_name(sys.argv[1]))
+                print("last" if board.last_user() else "used", flush=True)
+                board.close()
+            close(segment, **how)
+        Segment.close = looking
+        sys.exit(run_alone("ends", Path("dolphin.toml")))
+    """
+    parts.write(
+        "parts.py",
+        PARTS.replace("class Ends(Component):", "class Ends(Component):\n        out = Output('i8')"),
+    )
+    process = parts.python(code, parts.name)
+    assert parts.finish(process) == 0, process.err.read_text()
+    assert set(process.out.read_text().split()) == {"used"}
+    assert parts.segments() == []
+
+
 def test_never_two_of_one(parts):
     first = parts.run_alone("source")
     with client_of(parts, "source.out") as client:
