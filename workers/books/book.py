@@ -190,6 +190,11 @@ class Book:
             self.synced, self.fault = False, fault
             self._after = None
 
+    def begin_anew(self, fault: str) -> None:
+        """Be lost, and forget what was held: what comes next continues nothing that came before."""
+        self.lose(fault)
+        self._held.clear()
+
     def refuse(self, fault: Fault) -> bool:
         """Count a message that can't be used. Where no id would show its loss, the book is out of sync."""
         self.faults[fault] += 1

@@ -30,6 +30,7 @@ class Market:
         others: symbols of the feed that nobody asked for: their messages are left aside, not bad.
         report: hears one line when a book loses its sync or finds it again.
         changed: hears of each change of a top, as a row of `record.UPDATE`.
+        turned: hears, with the symbol, that a book is in sync now, or is no more.
 
     Attributes:
         heard_ns: when the feed last spoke, in its own clock.
@@ -44,11 +45,12 @@ class Market:
         others: Iterable[str] = (),
         report: Callable[[str], None] = lambda line: None,  # noqa: ARG005 - nobody listens
         changed: Callable[[tuple[Any, ...]], None] | None = None,
+        turned: Callable[[str, bool], None] | None = None,
     ) -> None:
         if not symbols:
             raise ValueError("a market needs at least one symbol")
         self._entries = {
-            symbol: Entry(symbol, row, rules, report, changed) for row, symbol in enumerate(symbols)
+            symbol: Entry(symbol, row, rules, report, changed, turned) for row, symbol in enumerate(symbols)
         }
         self._first = self._entries[symbols[0]]
         self._others = frozenset(others) - set(symbols)
@@ -105,6 +107,13 @@ class Market:
             if symbol is None and of_book and not self._rules.chained:
                 for each in self._entries.values():
                     each.lose(f"a message of unknown symbol: {error}")
+
+    def begin_anew(self, symbols: Iterable[str], why: str) -> None:
+        """Take books for lost at once: their connection ended, or they were asked for anew."""
+        for symbol in symbols:
+            entry = self._entries.get(symbol)
+            if entry is not None:
+                entry.begin_anew(why)
 
     def fill(self, rows: np.ndarray[Any, Any], now_ns: int) -> None:
         """Bring the rows up to date as of then."""
