@@ -1,0 +1,123 @@
+"""What is said to each venue, and what its answers mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from dolphin_mp.workers.books.venues import VENUES
+from dolphin_mp.workers.feeds.dialect import Refused
+from dolphin_mp.workers.feeds.dialects import DIALECTS
+
+SYMBOLS = {
+    "binance-futures": ["BTCUSDT", "ETHUSDT"],
+    "binance-delivery": ["BTCUSD_PERP", "ETHUSD_PERP"],
+}
+every_venue = pytest.mark.parametrize("venue", DIALECTS)
+
+
+def said(messages: list[bytes]) -> list[Any]:
+    return [orjson.loads(message) for message in messages]
+
+
+def subscribed(venue: Any, number: int = 7) -> list[Any]:
+    return said(DIALECTS[venue].subscribe(SYMBOLS[venue], number))
+
+
+def unsubscribed(venue: Any, number: int = 7) -> list[Any]:
+    return said(DIALECTS[venue].unsubscribe(SYMBOLS[venue], number))
+
+
+def hear(venue: Any, message: Any) -> Any:
+    payload = message if isinstance(message, bytes) else orjson.dumps(message)
+    return DIALECTS[venue].hear(payload)
+
+
+@every_venue
+def test_a_recording_of_what_was_said_names_its_symbols(venue: Any) -> None:
+    found = [
+        symbol
+        for message in DIALECTS[venue].subscribe(SYMBOLS[venue], 1)
+        for symbol in VENUES[venue].symbols_sent(message)
+    ]
+    assert found == SYMBOLS[venue]
+    assert not [s for message in DIALECTS[venue].greet() for s in VENUES[venue].symbols_sent(message)]
+
+
+@every_venue
+def test_its_addresses_and_limits_can_be_kept(venue: Any) -> None:
+    dialect = DIALECTS[venue]
+    assert dialect.WS_URL.startswith("wss://")
+    assert bool(dialect.REST_URL) == bool(dialect.snapshot_url("http://127.0.0.1:1", "A"))
+    assert dialect.snapshot_url("http://127.0.0.1:1", "A").startswith(
+        "http://127.0.0.1:1/" if dialect.REST_URL else ""
+    )
+    limits = dialect.LIMITS
+    assert min(limits.sends, limits.connects, limits.batch) >= 1
+    assert min(limits.sends_within_s, limits.connects_within_s) >= 1.0
+    assert (limits.fetches > 0) == bool(dialect.REST_URL)
+    assert (dialect.HEARTBEAT.ping is None) == (dialect.HEARTBEAT.every_s == 0)
+
+
+@every_venue
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"\xff",
+        b"[" * 100_000,
+        b"[]",
+        b"5",
+        b"null",
+        b"pong",
+        b"{}",
+        b'{"error":5,"event":5,"result":5,"params":5,"type":5,"channel":5,"method":5,"arg":5}',
+        b'{"error":[],"event":[],"result":[5],"params":[],"type":[],"channel":[],"method":[],"arg":[]}',
+        b'{"event":"subscribe"}',
+        b'{"channel":"subscriptions","events":[5,{"subscriptions":5},{"subscriptions":{"level2":5}}]}',
+        b'{"method":"subscribe","success":true,"result":5}',
+        b'{"method":"heartbeat","params":{}}',
+    ],
+)
+def test_what_says_nothing_is_heard_in_peace(venue: Any, payload: bytes) -> None:
+    assert DIALECTS[venue].hear(payload) == ()
+
+
+@every_venue
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'{"type":"error"}',
+        b'{"event":"error"}',
+        b'{"event":"notice","code":5}',
+        b'{"success":false,"method":"subscribe"}',
+        b'{"error":{"code":5}}',
+        b'{"error":{}}',
+    ],
+)
+def test_no_answer_without_its_parts_does_harm(venue: Any, payload: bytes) -> None:
+    DIALECTS[venue].hear(payload)
+
+
+def test_binance_is_asked_for_depth_and_fills() -> None:
+    streams = ["btcusdt@depth@100ms", "btcusdt@trade", "ethusdt@depth@100ms", "ethusdt@trade"]
+    assert subscribed("binance-futures") == [{"method": "SUBSCRIBE", "params": streams, "id": 7}]
+    assert unsubscribed("binance-futures") == [{"method": "UNSUBSCRIBE", "params": streams, "id": 7}]
+    assert subscribed("binance-delivery")[0]["params"][:2] == ["btcusd_perp@depth@100ms", "btcusd_perp@trade"]
+    for venue, path in (("binance-futures", "fapi"), ("binance-delivery", "dapi")):
+        url = DIALECTS[venue].snapshot_url("http://127.0.0.1:80", "BTC_1")  # type: ignore[index]
+        assert url == f"http://127.0.0.1:80/{path}/v1/depth?symbol=BTC_1&limit=1000"
+        assert VENUES[venue].symbols_in(url) == ["BTC_1"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("venue", ["binance-futures", "binance-delivery"])
+def test_binance_refuses(venue: Any) -> None:
+    assert hear(venue, {"result": None, "id": 1}) == ()
+    malformed = {"error": {"code": 2, "msg": "Invalid request: too many parameters"}, "id": 1}
+    assert hear(venue, malformed) == (Refused(None, "2: Invalid request: too many parameters", final=True),)
+    assert hear(venue, {"code": -1003, "msg": "Too many requests"}) == (
+        Refused(None, "-1003: Too many requests", final=False),
+    )
+    assert hear(venue, {"e": "serverShutdown", "E": 1})[0].reason
