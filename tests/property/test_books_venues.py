@@ -1,4 +1,4 @@
-"""Seven venues that speak, and everything that can happen to what they say on its way.
+"""Seven venues, as they spoke and as they speak, and everything that can happen to it on its way.
 
 Each venue has a book of its own in texts, which is the truth, and says it in its own language; checksums are
 computed here once more, from the venues' descriptions. Whatever is dropped, repeated, swapped, cut or spoilt:
@@ -176,6 +176,32 @@ class Bitget(Speaker):
         return value - 2**32 if value >= 2**31 else value
 
 
+class BitgetSecond(Bitget):
+    """The second API while its messages had an id and a checksum."""
+
+    symbol = "usdt:AAUSDT"
+
+    def arg(self) -> Any:
+        return {"instType": "USDT-FUTURES", "channel": "books", "instId": "AAUSDT"}
+
+    def data(self, bids: Any, asks: Any) -> Any:
+        return super().data(bids, asks) | {"seq": self.id}
+
+
+class BitgetNow(BitgetSecond):
+    """The second API since its messages name the one before, and have no checksum."""
+
+    def data(self, bids: Any, asks: Any) -> Any:
+        data = super().data(bids, asks) | {"seq": str(self.id), "pseq": str(self.before)}
+        del data["checksum"]
+        return data
+
+    def whole(self) -> Any:
+        message = super().whole()
+        message["data"][0]["pseq"] = 0
+        return message
+
+
 class OkxOld(Bitget):
     """As it spoke before its messages had ids."""
 
@@ -201,11 +227,11 @@ class OkxNow(OkxOld):
 
 
 class Deribit(Speaker):
-    name, symbol = "deribit", "AA-31DEC21-9000-P"
+    name, symbol, interval = "deribit", "AA-31DEC21-9000-P", "raw"
 
     def message(self, kind: str, **fields: Any) -> Any:
         data = {"type": kind, "timestamp": self.ms, "instrument_name": self.symbol, "change_id": self.id}
-        params = {"channel": f"book.{self.symbol}.raw", "data": data | fields}
+        params = {"channel": f"book.{self.symbol}.{self.interval}", "data": data | fields}
         return {"jsonrpc": "2.0", "method": "subscription", "params": params}
 
     def levels(self, levels: Any) -> Any:
@@ -220,15 +246,22 @@ class Deribit(Speaker):
         return self.message("change", prev_change_id=self.before, **sides)
 
 
+class DeribitNow(Deribit):
+    symbol, interval = "AA_USDC-PERPETUAL", "100ms"
+
+
 SPEAKERS: list[type[Speaker]] = [
     Binance,
     BinanceDelivery,
     Coinbase,
     Kraken,
     Bitget,
+    BitgetSecond,
+    BitgetNow,
     OkxOld,
     OkxNow,
     Deribit,
+    DeribitNow,
 ]
 
 
@@ -357,8 +390,12 @@ def listening(speaker: type[Speaker], seed: int, until: int) -> tuple[Told, List
     return told, listener
 
 
-CHAINED = [Binance, BinanceDelivery, Deribit]
+CHAINED = [Binance, BinanceDelivery, Deribit, DeribitNow]
 """A refused message shows at the next one."""
+NUMBERED = [*CHAINED, OkxNow, BitgetNow]
+"""A lost message shows at the next one, whatever it said."""
+ORDERED = [*NUMBERED, BitgetSecond]
+"""A repeated message shows."""
 every_speaker = pytest.mark.parametrize("speaker", SPEAKERS)
 seeds = pytest.mark.parametrize("seed", range(3))
 
@@ -377,7 +414,7 @@ def test_a_lost_message_is_noticed_at_the_next(speaker: type[Speaker], seed: int
     if speaker is Coinbase:
         return  # has neither ids nor checksums: a loss can't be seen, and the documentation says so
     told, listener = listening(speaker, seed, 30)
-    if told.truth[29] == told.truth[30] and speaker not in (*CHAINED, OkxNow):
+    if told.truth[29] == told.truth[30] and speaker not in NUMBERED:
         return  # nothing was lost
     listener.hear(31, told.messages[31])
     assert not listener.book.synced
@@ -390,7 +427,7 @@ def test_a_lost_message_is_noticed_at_the_next(speaker: type[Speaker], seed: int
 def test_a_repeated_message_changes_nothing(speaker: type[Speaker], seed: int) -> None:
     told, listener = listening(speaker, seed, 30)
     listener.hear(29, told.messages[29])
-    noticed = speaker in (*CHAINED, OkxNow)
+    noticed = speaker in ORDERED
     assert listener.book.synced is not noticed
     if noticed:
         listener.heals()

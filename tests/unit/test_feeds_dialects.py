@@ -8,12 +8,15 @@ import orjson
 import pytest
 
 from dolphin_mp.workers.books.venues import VENUES
-from dolphin_mp.workers.feeds.dialect import Refused
+from dolphin_mp.workers.feeds.dialect import Answer, Leave, Refused, Subscribed
 from dolphin_mp.workers.feeds.dialects import DIALECTS
 
 SYMBOLS = {
     "binance-futures": ["BTCUSDT", "ETHUSDT"],
     "binance-delivery": ["BTCUSD_PERP", "ETHUSD_PERP"],
+    "bitget": ["usdt:BTCUSDT", "spot:ETHUSDT", "coin:BTCUSD", "usdc:BTCPERP"],
+    "okx": ["BTC-USDT", "BTC-USDT-SWAP"],
+    "deribit": ["BTC-PERPETUAL", "SOL_USDC-31DEC26-100-C"],
 }
 every_venue = pytest.mark.parametrize("venue", DIALECTS)
 
@@ -121,3 +124,81 @@ def test_binance_refuses(venue: Any) -> None:
         Refused(None, "-1003: Too many requests", final=False),
     )
     assert hear(venue, {"e": "serverShutdown", "E": 1})[0].reason
+
+
+def test_bitget_is_asked_by_type_and_name() -> None:
+    (message,) = subscribed("bitget")
+    assert message["op"] == "subscribe"
+    assert message["args"][:2] == [
+        {"instType": "USDT-FUTURES", "channel": "books", "instId": "BTCUSDT"},
+        {"instType": "USDT-FUTURES", "channel": "trade", "instId": "BTCUSDT"},
+    ]
+    kinds = [each["instType"] for each in message["args"][::2]]
+    assert kinds == ["USDT-FUTURES", "SPOT", "COIN-FUTURES", "USDC-FUTURES"]
+    assert unsubscribed("bitget") == [message | {"op": "unsubscribe"}]
+
+
+def test_bitget_answers() -> None:
+    argument = {"instType": "SPOT", "channel": "books", "instId": "AB"}
+    assert hear("bitget", {"event": "subscribe", "arg": argument}) == (Subscribed("spot:AB"),)
+    assert hear("bitget", {"event": "subscribe", "arg": argument | {"channel": "trade"}}) == ()
+    unknown = {"event": "error", "arg": argument, "code": 30001, "msg": "doesn't exist"}
+    assert hear("bitget", unknown) == (Refused("spot:AB", "30001: doesn't exist", final=True),)
+    assert hear("bitget", unknown | {"arg": argument | {"channel": "trade"}}) == ()
+    too_many = {"event": "error", "code": "30006", "msg": "request too many"}
+    assert hear("bitget", too_many) == (Refused(None, "30006: request too many", final=False),)
+
+
+def test_okx_is_asked() -> None:
+    (message,) = subscribed("okx")
+    assert message["args"][:2] == [
+        {"channel": "books", "instId": "BTC-USDT"},
+        {"channel": "trades", "instId": "BTC-USDT"},
+    ]
+    assert unsubscribed("okx") == [message | {"op": "unsubscribe"}]
+
+
+def test_okx_answers() -> None:
+    argument = {"channel": "books", "instId": "A-B"}
+    assert hear("okx", {"event": "subscribe", "arg": argument, "connId": "x"}) == (Subscribed("A-B"),)
+    assert hear("okx", {"event": "subscribe", "arg": argument | {"channel": "trades"}}) == ()
+    unknown = "Wrong URL or channel:%s,instId:A-B doesn't exist. Please use the correct URL."
+    assert hear("okx", {"event": "error", "code": "60018", "msg": unknown % "books"}) == (
+        Refused("A-B", f"60018: {unknown % 'books'}", final=True),
+    )
+    assert hear("okx", {"event": "error", "code": "60018", "msg": unknown % "trades"}) == ()
+    assert hear("okx", {"event": "error", "code": "60012", "msg": "Invalid request"}) == (
+        Refused(None, "60012: Invalid request", final=True),
+    )
+    assert hear("okx", {"event": "error", "code": "60014", "msg": "Requests too frequent"}) == (
+        Refused(None, "60014: Requests too frequent", final=False),
+    )
+    notice = {"event": "notice", "code": "64008", "msg": "The connection will soon be closed"}
+    assert hear("okx", notice) == (Leave("The connection will soon be closed"),)
+
+
+def test_deribit_is_asked() -> None:
+    channels = [
+        f"{kind}.{symbol}.100ms"
+        for symbol in ("BTC-PERPETUAL", "SOL_USDC-31DEC26-100-C")
+        for kind in ("book", "trades")
+    ]
+    request = {"jsonrpc": "2.0", "id": 7, "method": "public/subscribe", "params": {"channels": channels}}
+    assert subscribed("deribit") == [request]
+    assert unsubscribed("deribit") == [request | {"method": "public/unsubscribe"}]
+    (greeting,) = said(DIALECTS["deribit"].greet())
+    assert (greeting["method"], greeting["params"]) == ("public/set_heartbeat", {"interval": 10})
+
+
+def test_deribit_answers() -> None:
+    beat = {"jsonrpc": "2.0", "method": "heartbeat", "params": {"type": "heartbeat"}}
+    assert hear("deribit", beat) == ()
+    (answer,) = hear("deribit", beat | {"params": {"type": "test_request"}})
+    assert isinstance(answer, Answer)
+    assert orjson.loads(answer.payload)["method"] == "public/test"
+    done = {"jsonrpc": "2.0", "id": 7, "result": ["book.A-1.100ms", "trades.A-1.100ms", "book.B.100ms"]}
+    assert hear("deribit", done) == (Subscribed("A-1"), Subscribed("B"))
+    assert hear("deribit", {"jsonrpc": "2.0", "id": 0, "result": "ok"}) == ()
+    for code, final in ((13778, True), (-32602, True), (10028, False), (13028, False)):
+        error = {"jsonrpc": "2.0", "id": 7, "error": {"code": code, "message": "no"}}
+        assert hear("deribit", error) == (Refused(None, f"{code}: no", final=final),)

@@ -1,7 +1,8 @@
-"""Deribit, ``book.INSTRUMENT.raw`` and ``trades``: a snapshot on the socket, then changes chained by id.
+"""Deribit, ``book.INSTRUMENT.raw`` or ``.100ms`` and ``trades``: a snapshot, then changes chained by id.
 
 Prices and amounts are JSON numbers, and each level says whether it is new, changed or deleted. Each change
-names the one before it (``prev_change_id``). A side of an option's book is often empty.
+names the one before it (``prev_change_id``). A side of an option's book is often empty. Recordings of 2021
+have ``raw``, which needs a login now; what is gathered over 100 ms has the same shape.
 
 Source: https://docs.deribit.com/#book-instrument_name-interval
 """

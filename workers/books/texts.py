@@ -73,6 +73,16 @@ def whole(data: dict[str, Any], key: str, symbol: str, most: int = MOST_ID) -> i
     return value
 
 
+def numbered(data: dict[str, Any], key: str, symbol: str) -> int:
+    """Give an id, written as a number or as text."""
+    value = data.get(key)
+    if type(value) is str and value.isascii() and value.isdigit() and len(value) <= 20:
+        value = int(value)
+    if type(value) is not int or not 0 <= value <= MOST_ID:
+        raise BadMessageError(f"{key} is no id", symbol)
+    return value
+
+
 def milliseconds(data: dict[str, Any], key: str, symbol: str, *, of_book: bool = True) -> int:
     """Give a time in ms since 1970, written as a number or as text, in ns."""
     value = data.get(key)

@@ -28,6 +28,15 @@ def items(message: dict[str, Any], key: str) -> list[Any]:
     return found if type(found) is list else []
 
 
-def text(message: dict[str, Any], *keys: str) -> str | None:
-    """Give the first of these that is text."""
-    return next((found for key in keys if type(found := message.get(key)) is str), None)
+def text(message: dict[str, Any], key: str) -> str | None:
+    """Give a text within an object; None if it is anything else."""
+    found = message.get(key)
+    return found if type(found) is str else None
+
+
+def whole(message: dict[str, Any], key: str) -> int | None:
+    """Give a whole number within an object, which may be written as text; None if it is anything else."""
+    found = message.get(key)
+    if type(found) is str and found.isascii() and found.isdigit() and len(found) <= 16:
+        found = int(found)
+    return found if type(found) is int else None

@@ -66,8 +66,8 @@ def hear(payload: bytes) -> tuple[Word, ...]:
     if message.get("e") == "serverShutdown":
         return (Leave("the server is about to shut down"),)
     error = answers.inner(message, "error") or message
-    code = error.get("code")
-    if type(code) is not int:
+    code = answers.whole(error, "code")
+    if code is None:
         return ()
     return (Refused(None, f"{code}: {answers.text(error, 'msg')}", final=code in _MALFORMED),)
 
