@@ -143,6 +143,29 @@ class Kraken(Speaker):
         return crc32(text.encode())
 
 
+class KrakenSecond(Kraken):
+    """Its numbers are JSON numbers, of which each digit counts."""
+
+    def opened(self) -> bytes:
+        result = {"channel": "book", "depth": self.limit, "snapshot": True, "symbol": self.symbol}
+        return orjson.dumps({"method": "subscribe", "result": result, "success": True})
+
+    def levels(self, levels: Any) -> Any:
+        return [{"price": orjson.Fragment(price), "qty": orjson.Fragment(size)} for price, size in levels]
+
+    def message(self, kind: str, bids: Any, asks: Any) -> Any:
+        time = datetime.fromtimestamp(self.ms / 1000, UTC).isoformat(timespec="microseconds")
+        data = {"symbol": self.symbol, "bids": self.levels(bids), "asks": self.levels(asks)}
+        data |= {"checksum": self.checksum(), "timestamp": time.replace("+00:00", "Z")}
+        return {"channel": "book", "type": kind, "data": [data]}
+
+    def whole(self) -> Any:
+        return self.message("snapshot", self.best("bids"), self.best("asks"))
+
+    def part(self, bids: Any, asks: Any) -> Any:
+        return self.message("update", bids, asks)
+
+
 class Bitget(Speaker):
     name, symbol = "bitget", "mc:AAUSDT"
 
@@ -255,6 +278,7 @@ SPEAKERS: list[type[Speaker]] = [
     BinanceDelivery,
     Coinbase,
     Kraken,
+    KrakenSecond,
     Bitget,
     BitgetSecond,
     BitgetNow,
@@ -458,21 +482,30 @@ def test_a_cut_message_is_counted_and_costs_the_book(speaker: type[Speaker], see
         listener.heals()
 
 
+NAMES = {"price", "qty", "price_level", "new_quantity"}
+"""What a level's numbers are called where they have names."""
+
+
 def spoilt(message: bytes, value: str, random: Random, *, price: bool) -> bytes:
     """One level of a message with another price or size."""
     data = orjson.loads(message)
 
     def levels(found: Any) -> list[Any]:
         if isinstance(found, dict):
+            if not NAMES.isdisjoint(found):
+                return [found]
             return [level for value in found.values() for level in levels(value)]
         if isinstance(found, list) and found and isinstance(found[0], list):
             return found
         return [level for each in found for level in levels(each)] if isinstance(found, list) else []
 
     level = random.choice(levels(data))
-    first = 1 if level[0] in ("new", "delete", "buy", "sell") else 0
-    number = isinstance(level[first], float)
-    at = first if price else first + 1
+    at: Any
+    if isinstance(level, dict):
+        at = next(name for name in level if name in NAMES and ("price" in name) is price)
+    else:
+        at = (1 if level[0] in ("new", "delete", "buy", "sell") else 0) + (not price)
+    number = isinstance(level[at], float)
     level[at] = value
     text = orjson.dumps(data)
     return text.replace(f'"{value}"'.encode(), value.encode()) if number else text

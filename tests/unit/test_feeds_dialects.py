@@ -15,6 +15,7 @@ SYMBOLS = {
     "binance-futures": ["BTCUSDT", "ETHUSDT"],
     "binance-delivery": ["BTCUSD_PERP", "ETHUSD_PERP"],
     "bitget": ["usdt:BTCUSDT", "spot:ETHUSDT", "coin:BTCUSD", "usdc:BTCPERP"],
+    "kraken": ["BTC/USD", "ETH/EUR"],
     "okx": ["BTC-USDT", "BTC-USDT-SWAP"],
     "deribit": ["BTC-PERPETUAL", "SOL_USDC-31DEC26-100-C"],
 }
@@ -202,3 +203,38 @@ def test_deribit_answers() -> None:
     for code, final in ((13778, True), (-32602, True), (10028, False), (13028, False)):
         error = {"jsonrpc": "2.0", "id": 7, "error": {"code": code, "message": "no"}}
         assert hear("deribit", error) == (Refused(None, f"{code}: no", final=final),)
+
+
+def test_kraken_is_asked_for_books_and_trades() -> None:
+    pairs = ["BTC/USD", "ETH/EUR"]
+    book = {"channel": "book", "depth": 1000, "symbol": pairs}
+    assert subscribed("kraken") == [
+        {"method": "subscribe", "params": book | {"snapshot": True}, "req_id": 7},
+        {
+            "method": "subscribe",
+            "params": {"channel": "trade", "symbol": pairs, "snapshot": False},
+            "req_id": 7,
+        },
+    ]
+    assert unsubscribed("kraken") == [
+        {"method": "unsubscribe", "params": book, "req_id": 7},
+        {"method": "unsubscribe", "params": {"channel": "trade", "symbol": pairs}, "req_id": 7},
+    ]
+
+
+def test_kraken_answers() -> None:
+    result = {"channel": "book", "depth": 1000, "snapshot": True, "symbol": "BTC/USD"}
+    done = {"method": "subscribe", "req_id": 7, "success": True, "result": result}
+    assert hear("kraken", done) == (Subscribed("BTC/USD"),)
+    assert hear("kraken", done | {"result": result | {"channel": "trade"}}) == ()
+    assert hear("kraken", done | {"method": "unsubscribe"}) == ()
+    unknown = {
+        "error": "Currency pair not supported XXX/YYY",
+        "method": "subscribe",
+        "success": False,
+        "symbol": "XXX/YYY",
+    }
+    assert hear("kraken", unknown) == (Refused("XXX/YYY", "Currency pair not supported XXX/YYY", final=True),)
+    busy = {"error": "EGeneral:Too many requests", "method": "subscribe", "success": False}
+    assert hear("kraken", busy) == (Refused(None, "EGeneral:Too many requests", final=False),)
+    assert hear("kraken", {"method": "pong", "req_id": 7}) == hear("kraken", {"channel": "heartbeat"}) == ()

@@ -6,7 +6,7 @@ import re
 from datetime import datetime
 from itertools import chain
 from math import inf
-from typing import Any
+from typing import Any, TypeGuard
 
 import orjson
 
@@ -63,6 +63,11 @@ def number(text: Any, key: str, symbol: str, *, of_book: bool = True) -> float:
     except ValueError:
         pass
     raise BadMessageError(f"{key} is no plain decimal above 0", symbol, Fault.VALUE, of_book=of_book)
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Tell whether a JSON value is a number."""
+    return type(value) in (int, float)  # a bool is neither
 
 
 def whole(data: dict[str, Any], key: str, symbol: str, most: int = MOST_ID) -> int:
