@@ -1,4 +1,4 @@
-"""Seven venues that speak, and everything that can happen to what they say on its way.
+"""Seven venues, as they spoke and as they speak, and everything that can happen to it on its way.
 
 Each venue has a book of its own in texts, which is the truth, and says it in its own language; checksums are
 computed here once more, from the venues' descriptions. Whatever is dropped, repeated, swapped, cut or spoilt:
@@ -143,6 +143,29 @@ class Kraken(Speaker):
         return crc32(text.encode())
 
 
+class KrakenSecond(Kraken):
+    """Its numbers are JSON numbers, of which each digit counts."""
+
+    def opened(self) -> bytes:
+        result = {"channel": "book", "depth": self.limit, "snapshot": True, "symbol": self.symbol}
+        return orjson.dumps({"method": "subscribe", "result": result, "success": True})
+
+    def levels(self, levels: Any) -> Any:
+        return [{"price": orjson.Fragment(price), "qty": orjson.Fragment(size)} for price, size in levels]
+
+    def message(self, kind: str, bids: Any, asks: Any) -> Any:
+        time = datetime.fromtimestamp(self.ms / 1000, UTC).isoformat(timespec="microseconds")
+        data = {"symbol": self.symbol, "bids": self.levels(bids), "asks": self.levels(asks)}
+        data |= {"checksum": self.checksum(), "timestamp": time.replace("+00:00", "Z")}
+        return {"channel": "book", "type": kind, "data": [data]}
+
+    def whole(self) -> Any:
+        return self.message("snapshot", self.best("bids"), self.best("asks"))
+
+    def part(self, bids: Any, asks: Any) -> Any:
+        return self.message("update", bids, asks)
+
+
 class Bitget(Speaker):
     name, symbol = "bitget", "mc:AAUSDT"
 
@@ -176,6 +199,32 @@ class Bitget(Speaker):
         return value - 2**32 if value >= 2**31 else value
 
 
+class BitgetSecond(Bitget):
+    """The second API while its messages had an id and a checksum."""
+
+    symbol = "usdt:AAUSDT"
+
+    def arg(self) -> Any:
+        return {"instType": "USDT-FUTURES", "channel": "books", "instId": "AAUSDT"}
+
+    def data(self, bids: Any, asks: Any) -> Any:
+        return super().data(bids, asks) | {"seq": self.id}
+
+
+class BitgetNow(BitgetSecond):
+    """The second API since its messages name the one before, and have no checksum."""
+
+    def data(self, bids: Any, asks: Any) -> Any:
+        data = super().data(bids, asks) | {"seq": str(self.id), "pseq": str(self.before)}
+        del data["checksum"]
+        return data
+
+    def whole(self) -> Any:
+        message = super().whole()
+        message["data"][0]["pseq"] = 0
+        return message
+
+
 class OkxOld(Bitget):
     """As it spoke before its messages had ids."""
 
@@ -201,11 +250,11 @@ class OkxNow(OkxOld):
 
 
 class Deribit(Speaker):
-    name, symbol = "deribit", "AA-31DEC21-9000-P"
+    name, symbol, interval = "deribit", "AA-31DEC21-9000-P", "raw"
 
     def message(self, kind: str, **fields: Any) -> Any:
         data = {"type": kind, "timestamp": self.ms, "instrument_name": self.symbol, "change_id": self.id}
-        params = {"channel": f"book.{self.symbol}.raw", "data": data | fields}
+        params = {"channel": f"book.{self.symbol}.{self.interval}", "data": data | fields}
         return {"jsonrpc": "2.0", "method": "subscription", "params": params}
 
     def levels(self, levels: Any) -> Any:
@@ -220,15 +269,23 @@ class Deribit(Speaker):
         return self.message("change", prev_change_id=self.before, **sides)
 
 
+class DeribitNow(Deribit):
+    symbol, interval = "AA_USDC-PERPETUAL", "100ms"
+
+
 SPEAKERS: list[type[Speaker]] = [
     Binance,
     BinanceDelivery,
     Coinbase,
     Kraken,
+    KrakenSecond,
     Bitget,
+    BitgetSecond,
+    BitgetNow,
     OkxOld,
     OkxNow,
     Deribit,
+    DeribitNow,
 ]
 
 
@@ -357,8 +414,12 @@ def listening(speaker: type[Speaker], seed: int, until: int) -> tuple[Told, List
     return told, listener
 
 
-CHAINED = [Binance, BinanceDelivery, Deribit]
+CHAINED = [Binance, BinanceDelivery, Deribit, DeribitNow]
 """A refused message shows at the next one."""
+NUMBERED = [*CHAINED, OkxNow, BitgetNow]
+"""A lost message shows at the next one, whatever it said."""
+ORDERED = [*NUMBERED, BitgetSecond]
+"""A repeated message shows."""
 every_speaker = pytest.mark.parametrize("speaker", SPEAKERS)
 seeds = pytest.mark.parametrize("seed", range(3))
 
@@ -377,7 +438,7 @@ def test_a_lost_message_is_noticed_at_the_next(speaker: type[Speaker], seed: int
     if speaker is Coinbase:
         return  # has neither ids nor checksums: a loss can't be seen, and the documentation says so
     told, listener = listening(speaker, seed, 30)
-    if told.truth[29] == told.truth[30] and speaker not in (*CHAINED, OkxNow):
+    if told.truth[29] == told.truth[30] and speaker not in NUMBERED:
         return  # nothing was lost
     listener.hear(31, told.messages[31])
     assert not listener.book.synced
@@ -390,7 +451,7 @@ def test_a_lost_message_is_noticed_at_the_next(speaker: type[Speaker], seed: int
 def test_a_repeated_message_changes_nothing(speaker: type[Speaker], seed: int) -> None:
     told, listener = listening(speaker, seed, 30)
     listener.hear(29, told.messages[29])
-    noticed = speaker in (*CHAINED, OkxNow)
+    noticed = speaker in ORDERED
     assert listener.book.synced is not noticed
     if noticed:
         listener.heals()
@@ -421,21 +482,30 @@ def test_a_cut_message_is_counted_and_costs_the_book(speaker: type[Speaker], see
         listener.heals()
 
 
+NAMES = {"price", "qty", "price_level", "new_quantity"}
+"""What a level's numbers are called where they have names."""
+
+
 def spoilt(message: bytes, value: str, random: Random, *, price: bool) -> bytes:
     """One level of a message with another price or size."""
     data = orjson.loads(message)
 
     def levels(found: Any) -> list[Any]:
         if isinstance(found, dict):
+            if not NAMES.isdisjoint(found):
+                return [found]
             return [level for value in found.values() for level in levels(value)]
         if isinstance(found, list) and found and isinstance(found[0], list):
             return found
         return [level for each in found for level in levels(each)] if isinstance(found, list) else []
 
     level = random.choice(levels(data))
-    first = 1 if level[0] in ("new", "delete", "buy", "sell") else 0
-    number = isinstance(level[first], float)
-    at = first if price else first + 1
+    at: Any
+    if isinstance(level, dict):
+        at = next(name for name in level if name in NAMES and ("price" in name) is price)
+    else:
+        at = (1 if level[0] in ("new", "delete", "buy", "sell") else 0) + (not price)
+    number = isinstance(level[at], float)
     level[at] = value
     text = orjson.dumps(data)
     return text.replace(f'"{value}"'.encode(), value.encode()) if number else text

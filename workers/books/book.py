@@ -51,6 +51,7 @@ class Book:
         n_applied: deltas applied (snapshots are not counted).
         n_dropped: messages older than the snapshot, or left aside until one comes.
         faults: messages refused, by reason: indexed by `Fault`.
+        limit: levels of a side that the subscription is for, which a snapshot may not say; 0: not said.
         n_crc_ok: messages and snapshots whose checksum was right.
         n_absent: deletes of levels that were not there, which is normal.
         snapshots: snapshots taken up.
@@ -72,6 +73,7 @@ class Book:
         "bid",
         "fault",
         "faults",
+        "limit",
         "n_absent",
         "n_applied",
         "n_crc_ok",
@@ -89,7 +91,7 @@ class Book:
         self._held: deque[Delta] = deque(maxlen=HELD)
         self._after: int | None = None  # the id that the next delta must follow; no id is None
         self._snapshot_id = -1
-        self._limit = 0
+        self._limit = self.limit = 0
         self.bid, self.ask = -inf, inf
         self.synced = False
         self.fault = "no snapshot yet"
@@ -306,7 +308,7 @@ class Book:
         self._ask_side.replace(snapshot.asks, () if proof is None else proof.asks)
         self.bid, self.ask = self._best_bid(), self._best_ask()
         self.n_crc_ok += proof is not None and proof.checksum is not None
-        self._snapshot_id, self._limit = snapshot.last_id, snapshot.limit
+        self._snapshot_id, self._limit = snapshot.last_id, self.limit or snapshot.limit
         self._careful = self._rules.checksum is not None or bool(self._limit)
         self._after = None if self._rules.joins is not None else snapshot.last_id
 

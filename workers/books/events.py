@@ -62,11 +62,16 @@ class Trade(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """A connection's short name for a symbol, by which a broken message may still be known."""
+    """A subscription was answered.
+
+    Its channel is the connection's short name for the symbol, by which a broken message may still be known.
+    """
 
     symbol: str
-    channel: int
+    channel: int | None
     of_book: bool
+    limit: int = 0
+    """Levels of a side that the venue goes on telling about; 0: not said here."""
 
 
 Event: TypeAlias = Delta | Snapshot | Trade | Opened

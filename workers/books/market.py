@@ -84,7 +84,8 @@ class Market:
             self._leave(event)
             return False
         if isinstance(event, Opened):
-            self._channels[event.channel] = event
+            self._open(event)
+            entry.book.limit = event.limit or entry.book.limit
             return False
         return entry.take(event, recv_ns)
 
@@ -139,9 +140,13 @@ class Market:
             )
         return empty_rows(count)
 
+    def _open(self, event: Opened) -> None:
+        if event.channel is not None:
+            self._channels[event.channel] = event
+
     def _leave(self, event: Event) -> None:
         if isinstance(event, Opened):
-            self._channels[event.channel] = event
+            self._open(event)
         elif event.symbol in self._others:
             self.n_ignored += 1
         else:
