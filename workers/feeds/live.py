@@ -1,76 +1,25 @@
-"""The loop of a live feed: sockets, HTTP and clocks to the sessions, events to the markets.
-
-Nothing is decided here. Each connection has a session, which says what to do, and a market of its own, so
-that what befalls one touches no book of another.
-"""
+"""A venue's live feed: its connections, their books as one record, and the beat in which it is published."""
 
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
-from collections import deque
-from functools import cache
-from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from dolphin_mp.workers.books.events import BadMessageError
-from dolphin_mp.workers.books.market import Market
 from dolphin_mp.workers.books.record import empty_rows
-from dolphin_mp.workers.feeds import fetch, recorder
+from dolphin_mp.workers.feeds.asker import UNEVEN
 from dolphin_mp.workers.feeds.clock import FeedClock
-from dolphin_mp.workers.feeds.dialect import Refused, Subscribed
+from dolphin_mp.workers.feeds.line import REPLIES, Common, Line, Place
 from dolphin_mp.workers.feeds.rates import Window
-from dolphin_mp.workers.feeds.recorder import Recorder
-from dolphin_mp.workers.feeds.session import Phase, Session
-from dolphin_mp.workers.feeds.vocabulary import (
-    Action,
-    Closed,
-    Connect,
-    Connected,
-    Event,
-    Fetch,
-    Fetched,
-    Hangup,
-    InSync,
-    Lose,
-    Lost,
-    Said,
-    Say,
-    Send,
-    Start,
-    Stop,
-    Tick,
-)
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Sequence
 
     import numpy as np
-    from websockets.asyncio.client import ClientConnection
 
-    from dolphin_mp.workers.books.venues import Venue
-    from dolphin_mp.workers.feeds.dialect import Dialect
-
-OPEN_S = 10.0
-"""Within which a socket stands, TLS and handshake included (chosen)."""
-CLOSE_S = 1.0
-"""Granted to the other end to close a socket in good manners (chosen)."""
-MOST_BYTES = 32 << 20
-"""Of one message (chosen: the largest snapshots known have some 10 MB)."""
-UNASKED_WAIT_S = {418: 300.0, 429: 60.0}
-"""Granted to a server that turns requests away and doesn't say for how long (chosen)."""
-
-
-class Place(NamedTuple):
-    """Where a venue is spoken to."""
-
-    venue: Venue
-    dialect: Dialect
-    ws_url: str
-    rest_url: str
+    from dolphin_mp.workers.feeds.recorder import Recorder
 
 
 class Feed:
@@ -82,6 +31,10 @@ class Feed:
         log: hears what happens to connections and books.
         changed: hears of each change of a top, as a row of `record.UPDATE`.
         make_recorder: given the names of the streams, makes what records them; None: nothing does.
+        random: decides the jitter.
+
+    Attributes:
+        symbols: whose books are kept, in the order of the rows.
     """
 
     def __init__(
@@ -97,27 +50,24 @@ class Feed:
         limits = place.dialect.LIMITS
         size = limits.symbols or len(symbols)
         parts = [symbols[start : start + size] for start in range(0, len(symbols), size)]
-        streams = ["http.0", *(f"ws.{number}" for number in range(1, len(parts) + 1))]
-        self.clock = FeedClock()
-        self.recorder = None if make_recorder is None else make_recorder(streams)
-        connects = Window(limits.connects, limits.connects_within_s)
-        fetches = Window(limits.fetches, 60.0)
+        streams = [f"ws.{number}" for number in range(1, len(parts) + 1)]
+        self._clock = FeedClock()
+        self._recorder = None if make_recorder is None else make_recorder([REPLIES, *streams])
+        common = Common(
+            place,
+            self._clock,
+            Window(limits.connects, UNEVEN * limits.connects_within_s),
+            Window(limits.fetches, UNEVEN * 60.0),
+            self._recorder,
+            log,
+            random or Random(),  # noqa: S311 - jitter, not a secret
+            set(),
+        )
         self._lines = [
-            Line(self, place, part, f"ws.{number}", (connects, fetches), log, changed, random or Random())  # noqa: S311
-            for number, part in enumerate(parts, 1)
+            Line(part, stream, common, changed) for part, stream in zip(parts, streams, strict=True)
         ]
-        self._symbols = tuple(symbols)
+        self.symbols = tuple(symbols)
         self._writing: asyncio.Task[None] | None = None
-
-    @property
-    def symbols(self) -> tuple[str, ...]:
-        """Whose books are kept, in the order of the rows."""
-        return self._symbols
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether any connection stands."""
-        return any(line.is_connected for line in self._lines)
 
     def rows(self, count: int) -> np.ndarray[Any, Any]:
         """Give `count` rows to be filled, unused ones without a symbol."""
@@ -142,19 +92,19 @@ class Feed:
             async with asyncio.TaskGroup() as group:
                 for line in self._lines:
                     group.create_task(line.run(group))
-                await self._beat(interval_s, publish, group)
+                await self._beat(interval_s, publish)
         finally:
             if self._writing is not None:
                 await asyncio.wait([self._writing])
-            if self.recorder is not None:
-                self.recorder.write(self.recorder.batch(), time.monotonic())
-                self.recorder.close()
+            if self._recorder is not None:
+                self._recorder.write(self._recorder.batch(), time.monotonic())
+                self._recorder.close()
 
-    async def _beat(self, interval_s: float, publish: Callable[[], None], group: asyncio.TaskGroup) -> None:
+    async def _beat(self, interval_s: float, publish: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
         due_s = loop.time()
         while True:
-            self.fill(self.clock.now_ns())
+            self.fill(self._clock.now_ns())
             publish()
             self._write()
             due_s = max(due_s + interval_s, loop.time())  # a beat that can't be kept is left out
@@ -162,245 +112,9 @@ class Feed:
 
     def _write(self) -> None:
         """Have what was noted written by a thread, one batch at a time."""
-        if self.recorder is None or (self._writing is not None and not self._writing.done()):
+        if self._recorder is None or (self._writing is not None and not self._writing.done()):
             return
-        batch = self.recorder.batch()
+        batch = self._recorder.batch()
         if batch:
-            work = asyncio.to_thread(self.recorder.write, batch, time.monotonic())
+            work = asyncio.to_thread(self._recorder.write, batch, time.monotonic())
             self._writing = asyncio.get_running_loop().create_task(work)
-
-
-class Line:
-    """One connection after the other, with its session and its market.
-
-    Attributes:
-        market: its books.
-        rows: of the record, where these are shown.
-    """
-
-    def __init__(
-        self,
-        feed: Feed,
-        place: Place,
-        symbols: Sequence[str],
-        stream: str,
-        limits: tuple[Window, Window],
-        log: logging.Logger,
-        changed: Callable[[tuple[Any, ...]], None] | None,
-        random: Random,
-    ) -> None:
-        self._feed, self._place, self._stream, self._log = feed, place, stream, log
-        self._clock, self._recorder = feed.clock, feed.recorder
-        self.market = Market(
-            symbols, place.venue.RULES, report=log.warning, changed=changed, turned=self._turned
-        )
-        self.rows = self.market.rows(len(symbols))
-        self._session = Session(symbols, place.dialect, random, *limits)
-        self._events: deque[Event] = deque()
-        self._is_busy = False
-        self._alarm: asyncio.TimerHandle | None = None
-        self._socket: asyncio.Task[None] | None = None
-        self._outgoing: asyncio.Queue[bytes] = asyncio.Queue()
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether its connection stands."""
-        return self._session.phase is Phase.OPEN
-
-    async def run(self, group: asyncio.TaskGroup) -> None:
-        """Live until cancelled; tasks are started in the group, which ends them with this one."""
-        self._group, self._loop = group, asyncio.get_running_loop()
-        self._tell(Start())
-        try:
-            await self._loop.create_future()
-        finally:
-            self._tell(Stop())
-
-    # the session ------------------------------------------------------------------------------------------
-
-    def _tell(self, event: Event) -> None:
-        """Tell the session, do what it says, and see to it that it is asked again in time."""
-        self._events.append(event)
-        if self._is_busy:
-            return
-        self._is_busy = True
-        try:
-            while self._events:
-                for action in self._session.on(self._events.popleft(), self._loop.time()):
-                    self._do(action)
-        finally:
-            self._is_busy = False
-        self._set_alarm()
-
-    def _set_alarm(self) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-        due_s = self._session.deadline_s()
-        self._alarm = self._loop.call_at(due_s, self._tell, Tick()) if due_s < float("inf") else None
-
-    def _do(self, action: Action) -> None:
-        match action:
-            case Connect(number):
-                self._outgoing = asyncio.Queue()
-                self._socket = self._group.create_task(self._converse(number, self._outgoing))
-            case Send(payload):
-                self._send(payload)
-            case Fetch(symbol):
-                self._group.create_task(self._fetch(symbol, self._session.number))
-            case Hangup():
-                if self._socket is not None:
-                    self._socket.cancel()
-            case Lose(why, symbols):
-                self.market.begin_anew(symbols or self.market.symbols, why)
-            case Say(line, warning):
-                (self._log.warning if warning else self._log.info)("%s", line)
-
-    def _turned(self, symbol: str, synced: bool) -> None:  # noqa: FBT001 - what a market says
-        self._tell(InSync(symbol) if synced else Lost(symbol))
-
-    def _send(self, payload: bytes) -> None:
-        """Say something; what is subscribed to begins anew, as a replay will have it."""
-        self._note(recorder.sent, self._place.ws_url, self._clock.now_ns(), payload)
-        asked = self._place.venue.symbols_sent(payload)
-        self.market.begin_anew(asked, "it is subscribed to anew")
-        self._outgoing.put_nowait(payload)
-
-    def _note(self, line: Callable[..., bytes], *parts: Any) -> None:
-        if self._recorder is not None:
-            self._recorder.note("http.0" if line is recorder.reply else self._stream, line(*parts))
-
-    # the socket -------------------------------------------------------------------------------------------
-
-    async def _converse(self, number: int, outgoing: asyncio.Queue[bytes]) -> None:
-        """Connect, and hear and say what there is until the connection ends."""
-        from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
-
-        wait_s, speaker = 0.0, None
-        try:
-            socket = await _connect(self._place.ws_url)
-            try:
-                self._stand(number)
-                speaker = self._group.create_task(_speak(socket, outgoing))
-                while True:
-                    self._hear(number, await socket.recv(decode=False))
-            finally:
-                if speaker is not None:
-                    speaker.cancel()
-                await socket.close()
-        except InvalidStatus as error:
-            status = error.response.status_code
-            wait_s = _wait_s(status, fetch.retry_after(error.response.headers.get("Retry-After")))
-            why = f"HTTP {status} instead of a websocket"
-        except ConnectionClosed as error:
-            why = f"the venue closed it ({error})"
-        except (OSError, WebSocketException) as error:
-            why = str(error) or type(error).__name__
-        self._tell(Closed(number, why, wait_s))
-
-    def _stand(self, number: int) -> None:
-        if not self._feed.is_connected:
-            self._clock.set()
-        self._note(recorder.connected, self._place.ws_url, self._clock.now_ns())
-        self._log.info("connected to %s", self._place.ws_url)
-        self._tell(Connected(number))
-
-    def _hear(self, number: int, payload: bytes) -> None:
-        if number != self._session.number or self._session.phase is not Phase.OPEN:
-            return  # it was given up while this was under way
-        now_ns, market = self._clock.now_ns(), self.market
-        self._session.heard_s = self._loop.time()
-        market.heard_ns = now_ns
-        self._note(recorder.received, now_ns, payload)
-        try:
-            events = self._place.venue.parse(payload)
-        except BadMessageError as error:
-            market.note_bad(error)
-            return
-        for event in events:
-            market.take(event, now_ns)
-            if event.symbol in self._session.awaited:
-                self._tell(Said(number, Subscribed(event.symbol)))
-        if not events:
-            for word in self._place.dialect.hear(payload):
-                self._tell(Said(number, word))
-
-    # snapshots by REST ------------------------------------------------------------------------------------
-
-    async def _fetch(self, symbol: str, number: int) -> None:
-        url = self._place.dialect.snapshot_url(self._place.rest_url, symbol)
-        try:
-            reply = await fetch.get(url, _tls() if url.startswith("https:") else None)
-        except (OSError, fetch.BadReplyError) as error:
-            self._tell(Fetched(number, symbol, str(error) or type(error).__name__))
-            return
-        if number != self._session.number or self._session.phase is not Phase.OPEN:
-            return
-        if reply.status != 200:
-            self._take_status(symbol, number, reply)
-            return
-        why = self._take_snapshot(symbol, url, reply.body)
-        self._tell(Fetched(number, symbol, why))
-
-    def _take_status(self, symbol: str, number: int, reply: fetch.Reply) -> None:
-        words = self._place.dialect.hear(reply.body) if reply.status in {400, 404} else ()
-        for word in words:
-            if isinstance(word, Refused):
-                self._tell(Said(number, Refused(symbol, word.reason, word.final)))
-        wait_s = _wait_s(reply.status, reply.wait_s)
-        self._tell(Fetched(number, symbol, f"HTTP {reply.status}", wait_s))
-
-    def _take_snapshot(self, symbol: str, url: str, body: bytes) -> str:
-        """Take up a snapshot; gives what is wrong with it."""
-        now_ns, market = self._clock.now_ns(), self.market
-        self._note(recorder.reply, url, now_ns, body)
-        try:
-            snapshot = self._place.venue.parse_reply(url, body)
-        except BadMessageError as error:
-            market.note_bad(error)
-            return str(error)
-        if snapshot is None:
-            return "the reply is none"
-        market.take(snapshot, now_ns)
-        book = market.book(symbol)
-        return "" if book.synced else f"it is no help: {book.fault}"
-
-
-async def _connect(url: str) -> ClientConnection:
-    """Open a socket.
-
-    Without compression: inflating costs more than it saves, at rates of some MB/s. Without the library's
-    pings: its pongs would come from a gateway behind which nothing moves, and silence decides anyway.
-    """
-    from websockets.asyncio.client import connect
-
-    return await connect(
-        url,
-        ssl=_tls() if url.startswith("wss:") else None,
-        proxy=None,
-        compression=None,
-        max_size=MOST_BYTES,
-        open_timeout=OPEN_S,
-        close_timeout=CLOSE_S,
-        ping_interval=None,
-        user_agent_header="dolphin-mp",
-    )
-
-
-async def _speak(socket: ClientConnection, outgoing: asyncio.Queue[bytes]) -> None:
-    """Say what is to be said until the connection ends, which whoever hears will notice."""
-    from websockets.exceptions import ConnectionClosed
-
-    try:
-        while True:
-            await socket.send(await outgoing.get(), text=True)
-    except ConnectionClosed:
-        return
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    return ssl.create_default_context()
-
-
-def _wait_s(status: int, said_s: float) -> float:
-    return said_s or UNASKED_WAIT_S.get(status, 0.0)
