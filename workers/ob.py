@@ -102,9 +102,7 @@ class OrderBook(Component):
                 # whoever opens it may stand elsewhere
                 self.path = str(Path(self.path).expanduser().absolute())
             elif self.path:
-                raise ValueError(
-                    f'option path is for feed = "replay" and "record"; "{self.feed}" has no files'
-                )
+                raise ValueError(f'option path is for feed = "replay" and "record", not for "{self.feed}"')
             if self.feed == "replay":
                 capture_files(Path(self.path), VENUES[self.venue].CAPTURE)
             elif self.feed == "sim":
@@ -143,7 +141,7 @@ class OrderBook(Component):
             self._frames = simulator.frames(interval_ns)
         else:
             feed = self._market = self._live_feed(options)
-            self.run = lambda: feed.run(interval_ns / 1e9, lambda: self._publish(self._rows))
+            self.run = partial(feed.run, interval_ns / 1e9, self._show)
         self._waits = options.feed == "sim" or options.speed > 0
         self._rows = self._market.rows(options.rows)
         self.log.info("%s: books of %s", options.feed, ", ".join(self._market.symbols))
@@ -153,14 +151,17 @@ class OrderBook(Component):
         enough = time.monotonic() + (STEP_S if self.options.feed == "replay" else math.inf)
         for frame_ns in self._frames:
             if frame_ns is not None:
-                self._market.fill(self._rows, frame_ns)
-                self.book.publish(self._rows)
+                self._show(frame_ns)
             elif self._waits:
                 return
             if self.stopping or time.monotonic() > enough:
                 return
         self.log.info("the capture is at its end: %s", self._market.summary())
         raise Done
+
+    def _show(self, now_ns: int) -> None:
+        self._market.fill(self._rows, now_ns)
+        self.book.publish(self._rows)
 
     def _live_feed(self, options: OrderBook.Options) -> Feed:
         """Make the live feed, with its recorder."""

@@ -106,7 +106,6 @@ class Line:
 
     Attributes:
         market: its books.
-        rows: of the record, where these are shown.
     """
 
     def __init__(
@@ -120,7 +119,6 @@ class Line:
         self._place, self._clock = common.place, common.clock
         rules = common.place.venue.RULES
         self.market = Market(symbols, rules, report=common.log.warning, changed=changed, turned=self._turned)
-        self.rows = self.market.rows(len(symbols))
         self._session = Session(symbols, common.place.dialect, common.random, common.connects, common.fetches)
         self._events: deque[Event] = deque()
         self._is_busy = False

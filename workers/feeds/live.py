@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from itertools import accumulate, pairwise
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -67,32 +68,41 @@ class Feed:
             Line(part, stream, common, changed) for part, stream in zip(parts, streams, strict=True)
         ]
         self.symbols = tuple(symbols)
+        self._shown: np.ndarray[Any, Any] | None = None
+        self._parts: list[np.ndarray[Any, Any]] = []  # of what is shown, by connection
         self._writing: asyncio.Task[None] | None = None
 
     def rows(self, count: int) -> np.ndarray[Any, Any]:
-        """Give `count` rows to be filled, unused ones without a symbol."""
-        rows, start = empty_rows(count), 0
-        for line in self._lines:
-            line.rows = rows[start : start + len(line.market.symbols)]
-            start += len(line.rows)
-        return rows
+        """Give `count` rows to be filled, unused ones without a symbol.
+
+        Raises:
+            ValueError: there are more symbols than that.
+        """
+        if len(self.symbols) > count:
+            raise ValueError(f"{len(self.symbols)} symbols don't fit {count} rows")
+        return empty_rows(count)
 
     def summary(self) -> str:
         """Give the counts of all books in a line for a log."""
         return "; ".join(line.market.summary() for line in self._lines)
 
-    def fill(self, now_ns: int) -> None:
+    def fill(self, rows: np.ndarray[Any, Any], now_ns: int) -> None:
         """Bring the rows up to date as of then."""
-        for line in self._lines:
-            line.market.fill(line.rows, now_ns)
+        if rows is not self._shown:
+            starts = accumulate((len(line.market.symbols) for line in self._lines), initial=0)
+            self._shown, self._parts = rows, [rows[start:end] for start, end in pairwise(starts)]
+        for line, part in zip(self._lines, self._parts, strict=True):
+            line.market.fill(part, now_ns)
 
-    async def run(self, interval_s: float, publish: Callable[[], None]) -> None:
-        """Live until cancelled; `publish` is called once each interval, after `fill`."""
+    async def run(self, interval_s: float, show: Callable[[int], None]) -> None:
+        """Live until cancelled; `show` is called with the feed's time once each interval, on a grid."""
         try:
             async with asyncio.TaskGroup() as group:
                 for line in self._lines:
                     group.create_task(line.run(group))
-                await self._beat(interval_s, publish)
+                await self._beat(interval_s, show)
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None  # a reason that says something
         finally:
             if self._writing is not None:
                 await asyncio.wait([self._writing])
@@ -100,12 +110,11 @@ class Feed:
                 self._recorder.write(self._recorder.batch(), time.monotonic())
                 self._recorder.close()
 
-    async def _beat(self, interval_s: float, publish: Callable[[], None]) -> None:
+    async def _beat(self, interval_s: float, show: Callable[[int], None]) -> None:
         loop = asyncio.get_running_loop()
         due_s = loop.time()
         while True:
-            self.fill(self._clock.now_ns())
-            publish()
+            show(self._clock.now_ns())
             self._write()
             due_s = max(due_s + interval_s, loop.time())  # a beat that can't be kept is left out
             await asyncio.sleep(due_s - loop.time())
