@@ -216,7 +216,10 @@ class Line:
             finally:
                 if speaker is not None:
                     speaker.cancel()
-                await socket.close()
+                try:
+                    await socket.close()
+                finally:
+                    socket.transport.abort()  # who is cancelled twice does not wait for manners
         except InvalidStatus as error:
             status = error.response.status_code
             wait_s = _wait_s(status, fetch.retry_after(error.response.headers.get("Retry-After")))
