@@ -15,6 +15,7 @@ SYMBOLS = {
     "binance-futures": ["BTCUSDT", "ETHUSDT"],
     "binance-delivery": ["BTCUSD_PERP", "ETHUSD_PERP"],
     "bitget": ["usdt:BTCUSDT", "spot:ETHUSDT", "coin:BTCUSD", "usdc:BTCPERP"],
+    "coinbase": ["BTC-USD", "ETH-EUR"],
     "kraken": ["BTC/USD", "ETH/EUR"],
     "okx": ["BTC-USDT", "BTC-USDT-SWAP"],
     "deribit": ["BTC-PERPETUAL", "SOL_USDC-31DEC26-100-C"],
@@ -47,6 +48,7 @@ def test_a_recording_of_what_was_said_names_its_symbols(venue: Any) -> None:
         for symbol in VENUES[venue].symbols_sent(message)
     ]
     assert found == SYMBOLS[venue]
+    assert DIALECTS.keys() == VENUES.keys()
     assert not [s for message in DIALECTS[venue].greet() for s in VENUES[venue].symbols_sent(message)]
 
 
@@ -238,3 +240,26 @@ def test_kraken_answers() -> None:
     busy = {"error": "EGeneral:Too many requests", "method": "subscribe", "success": False}
     assert hear("kraken", busy) == (Refused(None, "EGeneral:Too many requests", final=False),)
     assert hear("kraken", {"method": "pong", "req_id": 7}) == hear("kraken", {"channel": "heartbeat"}) == ()
+
+
+def test_coinbase_is_asked_channel_by_channel() -> None:
+    assert said(DIALECTS["coinbase"].greet()) == [{"type": "subscribe", "channel": "heartbeats"}]
+    products = {"type": "subscribe", "product_ids": ["BTC-USD", "ETH-EUR"]}
+    channels = [{"channel": "level2"}, {"channel": "market_trades"}]
+    assert subscribed("coinbase") == [products | channel for channel in channels]
+    assert unsubscribed("coinbase") == [products | channel | {"type": "unsubscribe"} for channel in channels]
+
+
+def test_coinbase_answers() -> None:
+    books = {"subscriptions": {"heartbeats": ["heartbeats"], "level2": ["A-B", "C-D"], "ticker": ["E-F"]}}
+    listed = {"channel": "subscriptions", "sequence_num": 3, "events": [books]}
+    assert hear("coinbase", listed) == (Subscribed("A-B"), Subscribed("C-D"))
+    assert hear("coinbase", {"channel": "heartbeats", "sequence_num": 4, "events": [{}]}) == ()
+    for reason, symbol, final in (
+        ("QQ-USD is not a valid product", "QQ-USD", True),
+        ("rate limit exceeded", None, False),
+        ("rate limit exceeded for A-B", "A-B", False),
+        ("failure to subscribe", None, False),
+    ):
+        error = {"type": "error", "message": reason}
+        assert hear("coinbase", error) == (Refused(symbol, reason, final=final),)

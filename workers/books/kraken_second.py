@@ -56,9 +56,9 @@ def parse(message: dict[str, Any], payload: bytes) -> tuple[Event, ...]:
     try:
         return tuple(_book(message.get("type"), data) for data in books)
     except BadMessageError as error:
-        if len(books) == 1:
-            raise
-        raise BadMessageError(str(error), None, error.fault) from error  # none of them has been applied
+        if len(books) > 1:  # none of them is applied
+            error.symbol = None
+        raise
 
 
 def symbols_of(params: Any) -> list[str]:

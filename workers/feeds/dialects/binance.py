@@ -33,6 +33,7 @@ LIMITS = Limits(
     fetches=60,  # of 120
     batch=50,
     lifetime_s=86_400.0,
+    symbols=100,  # of two streams each: COIN-M takes 200, USD-M 1,024
 )
 HEARTBEAT = Heartbeat()
 
