@@ -7,6 +7,7 @@ a book that says it is in sync has the venue's levels.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from datetime import UTC, datetime
 from decimal import Decimal
 from math import isnan
@@ -21,6 +22,7 @@ from dolphin_mp.workers.books.events import BadMessageError
 from dolphin_mp.workers.books.market import Market
 from dolphin_mp.workers.books.record import FEATURES, Status
 from dolphin_mp.workers.books.venues import VENUES
+from dolphin_mp.workers.feeds.dialects import DIALECTS
 
 Level = tuple[str, str]
 URL = "https://fapi.binance.com/fapi/v1/depth?symbol={}&limit=1000"
@@ -652,6 +654,31 @@ def test_whatever_happens_a_book_is_the_venues_or_says_that_it_is_not(
     listener = Listener(told)
     for number, message in story:
         listener.hear(number, message)
+
+
+ANYTHING: list[Any] = [None, True, 0, -1, 2**63, 1.5, 1e300, "", "x", "1e5", "1.0", [], {}, [[]], [{}]]
+
+
+def places(found: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Each place in a message, as the way that leads there."""
+    inner = found.items() if isinstance(found, dict) else enumerate(found) if isinstance(found, list) else ()
+    return [path, *(place for key, value in inner for place in places(value, (*path, key)))]
+
+
+@every_speaker
+def test_a_message_that_says_anything_at_all_in_any_place_is_read_or_bad(speaker: type[Speaker]) -> None:
+    told, listener = listening(speaker, 0, 30)
+    listener.exact = False
+    messages = [orjson.loads(told.messages[k]) for k in (0, 30, 31)]
+    for _ in range(1000):
+        message = deepcopy(told.random.choice(messages))
+        *way, last = told.random.choice(places(message)[1:])
+        inner = message
+        for key in way:
+            inner = inner[key]
+        inner[last] = deepcopy(told.random.choice(ANYTHING))
+        listener.hear(-1, orjson.dumps(message))
+        assert isinstance(DIALECTS[speaker.name].hear(orjson.dumps(message)), tuple)  # type: ignore[index]
 
 
 @every_speaker

@@ -186,9 +186,9 @@ def test_deribit_is_asked() -> None:
         for symbol in ("BTC-PERPETUAL", "SOL_USDC-31DEC26-100-C")
         for kind in ("book", "trades")
     ]
-    request = {"jsonrpc": "2.0", "id": 7, "method": "public/subscribe", "params": {"channels": channels}}
+    request = {"jsonrpc": "2.0", "id": 14, "method": "public/subscribe", "params": {"channels": channels}}
     assert subscribed("deribit") == [request]
-    assert unsubscribed("deribit") == [request | {"method": "public/unsubscribe"}]
+    assert unsubscribed("deribit") == [request | {"method": "public/unsubscribe", "id": 15}]
     (greeting,) = said(DIALECTS["deribit"].greet())
     assert (greeting["method"], greeting["params"]) == ("public/set_heartbeat", {"interval": 10})
 
@@ -199,8 +199,9 @@ def test_deribit_answers() -> None:
     (answer,) = hear("deribit", beat | {"params": {"type": "test_request"}})
     assert isinstance(answer, Answer)
     assert orjson.loads(answer.payload)["method"] == "public/test"
-    done = {"jsonrpc": "2.0", "id": 7, "result": ["book.A-1.100ms", "trades.A-1.100ms", "book.B.100ms"]}
+    done = {"jsonrpc": "2.0", "id": 14, "result": ["book.A-1.100ms", "trades.A-1.100ms", "book.B.100ms"]}
     assert hear("deribit", done) == (Subscribed("A-1"), Subscribed("B"))
+    assert hear("deribit", done | {"id": 15}) == ()  # these no longer come
     assert hear("deribit", {"jsonrpc": "2.0", "id": 0, "result": "ok"}) == ()
     for code, final in ((13778, True), (-32602, True), (10028, False), (13028, False)):
         error = {"jsonrpc": "2.0", "id": 7, "error": {"code": code, "message": "no"}}
