@@ -228,7 +228,12 @@ def test_trades_of_kraken() -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [{"channel": "heartbeat"}, {"channel": "status", "data": [{}]}, {"method": "pong", "req_id": 5}],
+    [
+        {"channel": "heartbeat"},
+        {"channel": "status", "data": [{}]},
+        {"method": "pong", "req_id": 5},
+        {"error": "Malformed request", "success": False},
+    ],
 )
 def test_what_else_kraken_says(other: Any) -> None:
     assert parse("kraken", other) == ()
@@ -277,6 +282,7 @@ def _asks(*shares: str) -> int:
         (b'{"channel":"book","type":"update","data":[{"symbol":"A/B","bi', "A/B", True),
         (b'{"channel":"book","type":"up', None, True),
         (b'{"channel":"trade","type":"update","data":[{"symbol":"A/B","si', "A/B", False),
+        (b'{"error":"Malformed requ', None, False),
         (b'{"method":"subscribe","result":{"channel":"book","symbol":"A/B"', "A/B", False),
         (b'{"channel":"book","data":[{"symbol":"A/B"},{"symbol":"C/D","b', None, True),
     ],

@@ -126,6 +126,9 @@ def test_binance_refuses(venue: Any) -> None:
     assert hear(venue, {"code": -1003, "msg": "Too many requests"}) == (
         Refused(None, "-1003: Too many requests", final=False),
     )
+    assert hear(venue, {"code": -1121, "msg": "Invalid symbol."}) == (
+        Refused(None, "-1121: Invalid symbol.", final=True),
+    )
     assert hear(venue, {"e": "serverShutdown", "E": 1})[0].reason
 
 
@@ -202,6 +205,8 @@ def test_deribit_answers() -> None:
     done = {"jsonrpc": "2.0", "id": 14, "result": ["book.A-1.100ms", "trades.A-1.100ms", "book.B.100ms"]}
     assert hear("deribit", done) == (Subscribed("A-1"), Subscribed("B"))
     assert hear("deribit", done | {"id": 15}) == ()  # these no longer come
+    assert hear("deribit", done | {"result": []}) == (Refused(None, "no such channels", final=True),)
+    assert hear("deribit", done | {"id": 15, "result": []}) == ()
     assert hear("deribit", {"jsonrpc": "2.0", "id": 0, "result": "ok"}) == ()
     for code, final in ((13778, True), (-32602, True), (10028, False), (13028, False)):
         error = {"jsonrpc": "2.0", "id": 7, "error": {"code": code, "message": "no"}}
@@ -240,6 +245,9 @@ def test_kraken_answers() -> None:
     assert hear("kraken", unknown) == (Refused("XXX/YYY", "Currency pair not supported XXX/YYY", final=True),)
     busy = {"error": "EGeneral:Too many requests", "method": "subscribe", "success": False}
     assert hear("kraken", busy) == (Refused(None, "EGeneral:Too many requests", final=False),)
+    rate = {"error": "Exceeded msg rate", "success": False}
+    assert hear("kraken", rate) == (Refused(None, "Exceeded msg rate", final=False),)
+    assert hear("kraken", rate | {"method": "unsubscribe"}) == ()
     assert hear("kraken", {"method": "pong", "req_id": 7}) == hear("kraken", {"channel": "heartbeat"}) == ()
 
 

@@ -31,6 +31,12 @@ from dolphin_mp.workers.books.events import (
 DEEPEST = 1000
 """Levels of a side that can be subscribed to: what a book is taken to have if no answer said it."""
 
+KEYS = frozenset({"channel", "method", "success"})
+"""Of these a message has one at least."""
+_ANSWERS = (b'{"method":', b'{"error":', b'{"success":')
+HEADS = (b'{"channel":', *_ANSWERS)
+"""How a message begins."""
+
 _CHANNEL = re.compile(rb'"channel":\s*"([a-z0-9_]+)"')
 _SYMBOL = re.compile(rb'"symbol":\s*"([A-Za-z0-9.]{1,12}/[A-Za-z0-9.]{1,12})"')
 _CHECKSUM = re.compile(r"[0-9]{1,10}")
@@ -46,6 +52,8 @@ def parse(message: dict[str, Any], payload: bytes) -> tuple[Event, ...]:
     channel = message.get("channel")
     if type(message.get("method")) is str:
         return _opened(message)
+    if type(message.get("success")) is bool:
+        return ()
     if type(channel) is not str:
         raise broken(payload, "not a message of the venue")
     if channel == "trade" and message.get("type") == "update":  # the snapshot tells of earlier ones
@@ -71,7 +79,7 @@ def symbols_of(params: Any) -> list[str]:
 def broken(payload: bytes, reason: str) -> BadMessageError:
     """Give the error for a message that can't be read, with the symbol that it seems to be about."""
     channel, symbols = _CHANNEL.search(payload, 0, 100), set(_SYMBOL.findall(payload))
-    of_book = not payload.startswith(b'{"method":') and not (channel and channel[1] != b"book")
+    of_book = not payload.startswith(_ANSWERS) and not (channel and channel[1] != b"book")
     return BadMessageError(reason, symbols.pop().decode() if len(symbols) == 1 else None, of_book=of_book)
 
 

@@ -78,8 +78,10 @@ def hear(payload: bytes) -> tuple[Word, ...]:
         code = answers.whole(error, "code")
         return (Refused(None, f"{code}: {answers.text(error, 'message')}", final=code in _FINAL),)
     number = answers.whole(message, "id")
-    if number is None or number % 2:
+    if number is None or number % 2 or type(message.get("result")) is not list:
         return ()
+    if not message["result"]:  # those that don't exist are left out
+        return (Refused(None, "no such channels", final=True),)
     parts = [channel.split(".") for channel in answers.items(message, "result") if type(channel) is str]
     return tuple(Subscribed(part[1]) for part in parts if part[0] == "book" and len(part) > 1)
 
