@@ -5,8 +5,9 @@ answer lists the channels that now come, or no longer do, which only its number 
 do not.
 
 Source, as of November 2026: https://docs.deribit.com (public/subscribe, public/set_heartbeat, public/test,
-book.{instrument_name}.{interval}, trades.{instrument_name}.{interval}, RPC error codes, articles/rate-limits: a
-subscription costs 3,000 of 30,000 credits, of which 10,000 a second come back; 500 channels, 32 connections).
+book.{instrument_name}.{interval}, trades.{instrument_name}.{interval}, RPC error codes, articles/rate-limits:
+a subscription costs 3,000 of 30,000 credits, of which 10,000 a second come back; 500 channels, 32
+connections).
 """
 
 from __future__ import annotations
