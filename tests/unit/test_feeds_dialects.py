@@ -15,6 +15,7 @@ SYMBOLS = {
     "binance-futures": ["BTCUSDT", "ETHUSDT"],
     "binance-delivery": ["BTCUSD_PERP", "ETHUSD_PERP"],
     "bitget": ["usdt:BTCUSDT", "spot:ETHUSDT", "coin:BTCUSD", "usdc:BTCPERP"],
+    "coinbase": ["BTC-USD", "ETH-EUR"],
     "kraken": ["BTC/USD", "ETH/EUR"],
     "okx": ["BTC-USDT", "BTC-USDT-SWAP"],
     "deribit": ["BTC-PERPETUAL", "SOL_USDC-31DEC26-100-C"],
@@ -47,6 +48,7 @@ def test_a_recording_of_what_was_said_names_its_symbols(venue: Any) -> None:
         for symbol in VENUES[venue].symbols_sent(message)
     ]
     assert found == SYMBOLS[venue]
+    assert DIALECTS.keys() == VENUES.keys()
     assert not [s for message in DIALECTS[venue].greet() for s in VENUES[venue].symbols_sent(message)]
 
 
@@ -124,6 +126,9 @@ def test_binance_refuses(venue: Any) -> None:
     assert hear(venue, {"code": -1003, "msg": "Too many requests"}) == (
         Refused(None, "-1003: Too many requests", final=False),
     )
+    assert hear(venue, {"code": -1121, "msg": "Invalid symbol."}) == (
+        Refused(None, "-1121: Invalid symbol.", final=True),
+    )
     assert hear(venue, {"e": "serverShutdown", "E": 1})[0].reason
 
 
@@ -184,9 +189,9 @@ def test_deribit_is_asked() -> None:
         for symbol in ("BTC-PERPETUAL", "SOL_USDC-31DEC26-100-C")
         for kind in ("book", "trades")
     ]
-    request = {"jsonrpc": "2.0", "id": 7, "method": "public/subscribe", "params": {"channels": channels}}
+    request = {"jsonrpc": "2.0", "id": 14, "method": "public/subscribe", "params": {"channels": channels}}
     assert subscribed("deribit") == [request]
-    assert unsubscribed("deribit") == [request | {"method": "public/unsubscribe"}]
+    assert unsubscribed("deribit") == [request | {"method": "public/unsubscribe", "id": 15}]
     (greeting,) = said(DIALECTS["deribit"].greet())
     assert (greeting["method"], greeting["params"]) == ("public/set_heartbeat", {"interval": 10})
 
@@ -197,8 +202,11 @@ def test_deribit_answers() -> None:
     (answer,) = hear("deribit", beat | {"params": {"type": "test_request"}})
     assert isinstance(answer, Answer)
     assert orjson.loads(answer.payload)["method"] == "public/test"
-    done = {"jsonrpc": "2.0", "id": 7, "result": ["book.A-1.100ms", "trades.A-1.100ms", "book.B.100ms"]}
+    done = {"jsonrpc": "2.0", "id": 14, "result": ["book.A-1.100ms", "trades.A-1.100ms", "book.B.100ms"]}
     assert hear("deribit", done) == (Subscribed("A-1"), Subscribed("B"))
+    assert hear("deribit", done | {"id": 15}) == ()  # these no longer come
+    assert hear("deribit", done | {"result": []}) == (Refused(None, "no such channels", final=True),)
+    assert hear("deribit", done | {"id": 15, "result": []}) == ()
     assert hear("deribit", {"jsonrpc": "2.0", "id": 0, "result": "ok"}) == ()
     for code, final in ((13778, True), (-32602, True), (10028, False), (13028, False)):
         error = {"jsonrpc": "2.0", "id": 7, "error": {"code": code, "message": "no"}}
@@ -237,4 +245,30 @@ def test_kraken_answers() -> None:
     assert hear("kraken", unknown) == (Refused("XXX/YYY", "Currency pair not supported XXX/YYY", final=True),)
     busy = {"error": "EGeneral:Too many requests", "method": "subscribe", "success": False}
     assert hear("kraken", busy) == (Refused(None, "EGeneral:Too many requests", final=False),)
+    rate = {"error": "Exceeded msg rate", "success": False}
+    assert hear("kraken", rate) == (Refused(None, "Exceeded msg rate", final=False),)
+    assert hear("kraken", rate | {"method": "unsubscribe"}) == ()
     assert hear("kraken", {"method": "pong", "req_id": 7}) == hear("kraken", {"channel": "heartbeat"}) == ()
+
+
+def test_coinbase_is_asked_channel_by_channel() -> None:
+    assert said(DIALECTS["coinbase"].greet()) == [{"type": "subscribe", "channel": "heartbeats"}]
+    products = {"type": "subscribe", "product_ids": ["BTC-USD", "ETH-EUR"]}
+    channels = [{"channel": "level2"}, {"channel": "market_trades"}]
+    assert subscribed("coinbase") == [products | channel for channel in channels]
+    assert unsubscribed("coinbase") == [products | channel | {"type": "unsubscribe"} for channel in channels]
+
+
+def test_coinbase_answers() -> None:
+    books = {"subscriptions": {"heartbeats": ["heartbeats"], "level2": ["A-B", "C-D"], "ticker": ["E-F"]}}
+    listed = {"channel": "subscriptions", "sequence_num": 3, "events": [books]}
+    assert hear("coinbase", listed) == (Subscribed("A-B"), Subscribed("C-D"))
+    assert hear("coinbase", {"channel": "heartbeats", "sequence_num": 4, "events": [{}]}) == ()
+    for reason, symbol, final in (
+        ("QQ-USD is not a valid product", "QQ-USD", True),
+        ("rate limit exceeded", None, False),
+        ("rate limit exceeded for A-B", "A-B", False),
+        ("failure to subscribe", None, False),
+    ):
+        error = {"type": "error", "message": reason}
+        assert hear("coinbase", error) == (Refused(symbol, reason, final=final),)

@@ -74,7 +74,17 @@ class Opened(NamedTuple):
     """Levels of a side that the venue goes on telling about; 0: not said here."""
 
 
-Event: TypeAlias = Delta | Snapshot | Trade | Opened
+class Numbered(NamedTuple):
+    """A message's number on its connection, where a venue counts all its messages together, from 0.
+
+    It comes before what else the message says. Where one is missing, nobody knows whose book it was about.
+    """
+
+    number: int
+    symbol: str = ""
+
+
+Event: TypeAlias = Delta | Snapshot | Trade | Opened | Numbered
 
 
 class Joint(Enum):
@@ -108,6 +118,7 @@ class BadMessageError(ValueError):
         fault: what it is counted as.
         of_book: False if it surely was about something else than a book, a trade for example.
         channel: the connection's number for what it is about, if that is all that can be told.
+        number: of the message on its connection, where it has one: see `Numbered`.
     """
 
     def __init__(
@@ -118,9 +129,11 @@ class BadMessageError(ValueError):
         *,
         of_book: bool = True,
         channel: int | None = None,
+        number: int | None = None,
     ) -> None:
         super().__init__(reason if symbol is None else f"{symbol}: {reason}")
         self.symbol = symbol
         self.fault = fault
         self.of_book = of_book
         self.channel = channel
+        self.number = number

@@ -58,7 +58,7 @@ def parse(payload: bytes) -> tuple[Event, ...]:
         raise broken(payload, "undecodable JSON") from error
     if type(message) is dict and type(message.get("event")) is str:
         return _opened(message)
-    if type(message) is dict and ("channel" in message or "method" in message):
+    if type(message) is dict and not kraken_second.KEYS.isdisjoint(message):
         return kraken_second.parse(message, payload)
     if type(message) is not list or len(message) < 4 or set(map(type, message[-2:])) != {str}:
         raise broken(payload, "not a message of the venue")
@@ -101,7 +101,7 @@ def symbols_sent(payload: bytes) -> list[str]:
 
 def broken(payload: bytes, reason: str) -> BadMessageError:
     """Give the error for a message that can't be read, with the symbol or the channel that it is about."""
-    if payload.startswith((b'{"channel":', b'{"method":')):
+    if payload.startswith(kraken_second.HEADS):
         return kraken_second.broken(payload, reason)
     named = _NAMED.search(payload[-100:])
     if named:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dolphin_mp.workers.books.entry import Entry
-from dolphin_mp.workers.books.events import BadMessageError, Event, Fault, Opened
+from dolphin_mp.workers.books.events import BadMessageError, Event, Fault, Numbered, Opened
 from dolphin_mp.workers.books.record import DEAD_AFTER_NS, STALE_AFTER_NS, SYMBOL_BYTES, empty_rows
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class Market:
         self._others = frozenset(others) - set(symbols)
         self._rules = rules
         self._channels: dict[int, Opened] = {}
+        self._next: int | None = None  # number of the connection's next message; None: not known
         self._silence = 0
         self._filled: np.ndarray[Any, Any] | None = None
         self.heard_ns = 0
@@ -85,15 +86,16 @@ class Market:
             return False
         if isinstance(event, Opened):
             self._open(event)
-            entry.book.limit = event.limit or entry.book.limit
             return False
-        return entry.take(event, recv_ns)
+        return entry.take(event, recv_ns)  # type: ignore[arg-type] # a number names no symbol
 
     def note_bad(self, error: BadMessageError) -> None:
         """Count a message that could not be read.
 
         Where the loss of a message shows nowhere, each book that it may have been for is lost with it.
         """
+        if error.number is not None:
+            self._count(error.number)
         symbol, of_book = error.symbol, error.of_book
         opened = self._channels.get(-1 if error.channel is None else error.channel)
         if symbol is None and opened is not None:
@@ -140,17 +142,37 @@ class Market:
             )
         return empty_rows(count)
 
-    def _open(self, event: Opened) -> None:
-        if event.channel is not None:
-            self._channels[event.channel] = event
-
     def _leave(self, event: Event) -> None:
+        """Take in an event that is for no book of ours."""
         if isinstance(event, Opened):
             self._open(event)
+        elif isinstance(event, Numbered):
+            self._count(event.number)
         elif event.symbol in self._others:
             self.n_ignored += 1
         else:
             self._first.refuse(Fault.UNKNOWN_SYMBOL, of_book=False)
+
+    def _open(self, event: Opened) -> None:
+        if event.channel is not None:
+            self._channels[event.channel] = event
+        entry = self._entries.get(event.symbol)
+        if entry is not None and event.limit:
+            entry.book.limit = event.limit
+
+    def _count(self, number: int) -> None:
+        """Take in a message's number: if it isn't the next, all books are lost that are not yet.
+
+        A number of 0 is the first of a new connection: what the books missed before it is no fault of one.
+        """
+        expected, self._next = self._next, number + 1
+        synced = [entry for entry in self._entries.values() if entry.book.synced]
+        if number == expected or not synced:
+            return
+        if number != 0:
+            self._first.refuse(Fault.GAP, of_book=False)
+        for entry in synced:
+            entry.lose(f"gap: message {number} of the connection where {expected} was next")
 
 
 def check_symbols(symbols: Sequence[object]) -> None:

@@ -52,7 +52,7 @@ def parse(payload: bytes) -> tuple[Event, ...]:
     if type(message) is not dict or type(message.get("arg")) is not dict:
         raise broken(payload, "not a message of the venue")
     symbol, channel, data = message["arg"].get("instId"), message["arg"].get("channel"), message.get("data")
-    if channel not in _BOOKS and channel != "trades":
+    if type(channel) is not str or (channel not in _BOOKS and channel != "trades"):
         return ()
     if type(symbol) is not str or type(data) is not list or set(map(type, data)) != {dict}:
         raise broken(payload, "no instrument or no data")

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dolphin_mp.workers.feeds.dialects import binance, binance_delivery, bitget, deribit, kraken, okx
+from dolphin_mp.workers.feeds.dialects import (
+    binance,
+    binance_delivery,
+    bitget,
+    coinbase,
+    deribit,
+    kraken,
+    okx,
+)
 
 if TYPE_CHECKING:
     from dolphin_mp.workers.books.venues import VenueName
@@ -13,6 +21,7 @@ if TYPE_CHECKING:
 DIALECTS: dict[VenueName, Dialect] = {
     "binance-futures": binance,
     "binance-delivery": binance_delivery,
+    "coinbase": coinbase,
     "kraken": kraken,
     "bitget": bitget,
     "okx": okx,

@@ -8,7 +8,8 @@ acknowledgement names nothing, and thus says nothing. Pings are frames, which th
 Source, as of November 2026: https://developers.binance.com/docs/derivatives/usds-margined-futures/
 websocket-market-streams (streams, 10 messages a second, 24 hours), its Important-WebSocket-Change-Notice (the
 split) and Live-Subscribing-Unsubscribing-to-streams; market-data/rest-api/Order-Book (weight 20 of 2,400 a
-minute). What comes where: github.com/binance/binance-public-data/issues/472, BYTEX-TRADE/bytex/issues/7.
+minute), error-code. What comes where: github.com/binance/binance-public-data/issues/472,
+BYTEX-TRADE/bytex/issues/7.
 """
 
 from __future__ import annotations
@@ -33,11 +34,13 @@ LIMITS = Limits(
     fetches=60,  # of 120
     batch=50,
     lifetime_s=86_400.0,
+    symbols=100,  # of two streams each: COIN-M takes 200, USD-M 1,024
 )
 HEARTBEAT = Heartbeat()
 
-_MALFORMED = frozenset({0, 1, 2, 3})
-"""Codes of requests that are no better when they are made again."""
+_MALFORMED = frozenset({0, 1, 2, 3, *range(-1199, -1099)})
+"""Codes of requests that are no better when they are made again: the socket's, and REST's from -1100 on, of
+which -1121 is an unknown symbol."""
 
 
 def greet() -> list[bytes]:

@@ -28,6 +28,7 @@ LIMITS = Limits(
     connects_within_s=60.0,
     batch=20,  # chosen: the first API took 4,096 bytes at most
     lifetime_s=86_400.0,
+    symbols=24,
 )
 HEARTBEAT = Heartbeat(b"ping", 25.0)
 

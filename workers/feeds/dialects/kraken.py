@@ -57,7 +57,7 @@ def snapshot_url(base: str, symbol: str) -> str:  # noqa: ARG001 - it comes on t
 def hear(payload: bytes) -> tuple[Word, ...]:
     """Give what a message says to the session."""
     message = answers.object_of(payload)
-    if message.get("method") != "subscribe":
+    if message.get("method", "subscribe") != "subscribe":  # what can't be read is refused without its method
         return ()
     result = answers.inner(message, "result")
     if message.get("success") is True:

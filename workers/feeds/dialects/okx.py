@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 
 WS_URL = "wss://ws.okx.com:8443/ws/v5/public"
 REST_URL = ""
-LIMITS = Limits(sends=8, sends_within_s=60.0, connects=3, connects_within_s=1.0, batch=50)
+LIMITS = Limits(
+    sends=120,  # of 480 an hour
+    sends_within_s=900.0,
+    connects=2,  # of 3
+    connects_within_s=1.0,
+    batch=50,
+)
 HEARTBEAT = Heartbeat(b"ping", 20.0)
 
 _NAMED = re.compile(r"channel:([a-z0-9-]+),\s*instId:([A-Za-z0-9_-]+)")
