@@ -152,11 +152,11 @@ class Market:
         self.last_id += self.random.randint(1, 4)
         self.first_id = self.first_id or self.last_id
         chance = self.random.random()
-        if chance < 0.5:
+        if chance < 0.6:
             self._arrive()
-        elif chance < 0.78:
+        elif chance < 0.8:
             self._cancel()
-        elif chance < 0.97:
+        elif chance < 0.995:
             self._take()
         else:
             self._thin()

@@ -7,9 +7,11 @@ nothing. Tests of the venues read with it, and tests of feeds may look with it a
 from __future__ import annotations
 
 import json
+import time
 import urllib.request
 from binascii import crc32
 from contextlib import ExitStack
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -33,7 +35,7 @@ class Heard(NamedTuple):
 
     symbol: str
     snapshot: bool
-    at: str
+    at: int
     bids: Levels
     asks: Levels
     previous_id: int = 0
@@ -43,14 +45,18 @@ class Heard(NamedTuple):
 
 
 class Book:
-    """One symbol's book; `problems` in words, `path` of tops with the time of each."""
+    """One symbol's book.
+
+    Attributes: problems (in words), path (of tops: time in ms and top), times (of all messages that came).
+    """
 
     def __init__(self) -> None:
         self.bids: dict[Decimal, tuple[str, str]] = {}
         self.asks: dict[Decimal, tuple[str, str]] = {}
         self.last_id = -1
         self.problems: list[str] = []
-        self.path: list[tuple[str, tuple[Decimal, ...]]] = []
+        self.path: list[tuple[int, tuple[Decimal, ...]]] = []
+        self.times: list[int] = []
 
     def apply(self, heard: Heard, depth: int, formula: Callable[[Book], int] | None) -> None:
         """Take up a message, and look whether it continues and proves the book."""
@@ -59,11 +65,8 @@ class Book:
         elif heard.last_id and self.last_id not in range(heard.previous_id, heard.last_id + 1):
             self.problems.append(f"{heard.previous_id} does not continue {self.last_id}")
         self.last_id = heard.last_id
-        for side, levels in ((self.bids, heard.bids), (self.asks, heard.asks)):
-            for price, size in levels:
-                side.pop(Decimal(price), None)
-                if Decimal(size):
-                    side[Decimal(price)] = (price, size)
+        self._write(self.bids, heard.bids)
+        self._write(self.asks, heard.asks)
         for low in sorted(self.bids, reverse=True)[depth:]:
             del self.bids[low]
         for high in sorted(self.asks)[depth:]:
@@ -73,6 +76,16 @@ class Book:
         if max(self.bids) >= min(self.asks):
             self.problems.append("the book is crossed")
         self.path.append((heard.at, self.top()))
+
+    def _write(self, side: dict[Decimal, tuple[str, str]], levels: Levels) -> None:
+        for text, size_text in levels:
+            price, size = Decimal(text), Decimal(size_text)
+            if not (price.is_finite() and size.is_finite() and price > 0 and size >= 0):
+                self.problems.append(f"no level has price {text} and size {size_text}")
+                continue
+            side.pop(price, None)
+            if size:
+                side[price] = (text, size_text)
 
     def top(self) -> tuple[Decimal, ...]:
         """Give best bid, its size, best ask, its size."""
@@ -108,10 +121,16 @@ class Reader:
         self._open.close()
 
     def subscribe(self) -> None:
-        """Ask for books and trades, and wait for the books."""
-        for text in self.ask(self.symbols, self.depth):
-            self.socket.send(json.dumps(text))
+        """Ask for books and trades, and wait until the venue has heard it."""
+        self.say(*self.ask(self.symbols, self.depth))
         self.venue.wait_for_book(*self.symbols)
+
+    def say(self, *messages: object) -> None:
+        """Send messages, and wait until the venue has heard them."""
+        heard = len(self.venue.heard) + len(messages)
+        for message in messages:
+            self.socket.send(json.dumps(message))
+        self.venue.wait_until(lambda: len(self.venue.heard) >= heard, what="what was said is heard")
 
     def fetch(self, symbol: str) -> tuple[int, bytes]:
         """Ask for a snapshot by REST, and give status and body."""
@@ -126,22 +145,45 @@ class Reader:
         data = data["data"][0] if "data" in data else data
         book = self.books[symbol]
         sides = (_pairs(data["bids"]), _pairs(data["asks"]))
-        book.apply(Heard(symbol, True, "", *sides), self.depth, None)
+        book.apply(Heard(symbol, True, 0, *sides), self.depth, None)
         book.last_id = data.get("lastUpdateId", data.get("seqId"))
 
-    def read(self, quiet_s: float = 0.05) -> bool:
-        """Read until nothing comes for so long, and say whether the connection is still there."""
+    def read(self) -> bool:
+        """Read all that the venue has said until now, and say whether the connection is still there.
+
+        Raises:
+            AssertionError: the venue does not even answer a ping.
+        """
+        self.venue.settle()
+        deadline = time.monotonic() + WITHIN_S
         try:
-            while True:
-                self._take(str(self.socket.recv(timeout=quiet_s)))
-        except TimeoutError:
-            return True
+            pong = self.socket.ping()  # its answer comes after all that was said before
+            while time.monotonic() < deadline:
+                answered = pong.is_set()
+                try:
+                    self._take(str(self.socket.recv(timeout=0 if answered else 0.01)))
+                except TimeoutError:
+                    if answered:
+                        return True
         except ConnectionClosed:
             return False
+        raise AssertionError("no answer to a ping")
+
+    def read_for(self, seconds: float) -> bool:
+        """Read what comes in that time, if anything does, and say whether the connection is still there."""
+        deadline = time.monotonic() + seconds
+        try:
+            while (left := deadline - time.monotonic()) > 0:
+                self._take(str(self.socket.recv(timeout=left)))
+        except TimeoutError:
+            pass
+        except ConnectionClosed:
+            return False
+        return True
 
     def _take(self, text: str) -> None:
         try:
-            message = json.loads(text, parse_float=str, parse_int=str) if text != "pong" else text
+            message = json.loads(text, parse_float=str, parse_int=str, parse_constant=_no_number)
         except ValueError:
             self.unreadable.append(text)
             return
@@ -152,18 +194,32 @@ class Reader:
         except (KeyError, TypeError, IndexError):
             found = []
         for each in found:
-            if not isinstance(each, Heard):
+            if isinstance(each, Heard):
+                self._take_up(each)
+            else:
                 self.trades[each[0]].append((Decimal(each[1]), Decimal(each[2]), each[3]))
-            elif each.snapshot or self.books[each.symbol].path:
-                book = self.books[each.symbol]
-                if each.snapshot or each.last_id > book.last_id or not each.last_id:
-                    book.apply(each, self.depth, self.formula)
         if not found:
             self.others.append(message)
+
+    def _take_up(self, heard: Heard) -> None:
+        """Apply what is not older than the book, once there is one."""
+        book = self.books[heard.symbol]
+        book.times.append(heard.at)
+        fresh = heard.last_id > book.last_id or not heard.last_id
+        if heard.snapshot or (book.path and fresh):
+            book.apply(heard, self.depth, self.formula)
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no JSON")
 
 
 def _pairs(levels: list[Any]) -> Levels:
     return [(level[0], level[1]) for level in levels]
+
+
+def _ms(stamp: str) -> int:
+    return round(datetime.fromisoformat(stamp).timestamp() * 1000)
 
 
 def _binance(message: Any) -> list[Any]:
@@ -171,7 +227,7 @@ def _binance(message: Any) -> list[Any]:
     if data["e"] == "aggTrade":
         return [(data["s"], data["p"], data["q"], not data["m"])]
     ids = (int(data["pu"]), int(data["U"]), int(data["u"]))
-    return [Heard(data["s"], False, data["E"], _pairs(data["b"]), _pairs(data["a"]), *ids)]
+    return [Heard(data["s"], False, int(data["E"]), _pairs(data["b"]), _pairs(data["a"]), *ids)]
 
 
 def _coinbase(message: Any) -> list[Any]:
@@ -185,7 +241,7 @@ def _coinbase(message: Any) -> list[Any]:
     for level in event["updates"]:
         sides[level["side"]].append((level["price_level"], level["new_quantity"]))
     kind = event["type"] == "snapshot"
-    return [Heard(event["product_id"], kind, message["timestamp"], sides["bid"], sides["offer"])]
+    return [Heard(event["product_id"], kind, _ms(message["timestamp"]), sides["bid"], sides["offer"])]
 
 
 def _kraken(message: Any) -> list[Any]:
@@ -198,7 +254,7 @@ def _kraken(message: Any) -> list[Any]:
     data = message["data"][0]
     bids, asks = ([(level["price"], level["qty"]) for level in data[side]] for side in ("bids", "asks"))
     kind = message["type"] == "snapshot"
-    return [Heard(data["symbol"], kind, data["timestamp"], bids, asks, checksum=int(data["checksum"]))]
+    return [Heard(data["symbol"], kind, _ms(data["timestamp"]), bids, asks, checksum=int(data["checksum"]))]
 
 
 def _bitget(message: Any) -> list[Any]:
@@ -210,7 +266,7 @@ def _bitget(message: Any) -> list[Any]:
     data = message["data"][0]
     sides = (_pairs(data["bids"]), _pairs(data["asks"]))
     kind = message["action"] == "snapshot"
-    return [Heard(symbol, kind, data["ts"], *sides, checksum=int(data["checksum"]))]
+    return [Heard(symbol, kind, int(data["ts"]), *sides, checksum=int(data["checksum"]))]
 
 
 def _okx(message: Any) -> list[Any]:
@@ -219,7 +275,7 @@ def _okx(message: Any) -> list[Any]:
         return [(arg["instId"], data["px"], data["sz"], data["side"] == "buy")]
     sides = (_pairs(data["bids"]), _pairs(data["asks"]))
     ids = (int(data["prevSeqId"]), 0, int(data["seqId"]))
-    return [Heard(arg["instId"], message["action"] == "snapshot", data["ts"], *sides, *ids)]
+    return [Heard(arg["instId"], message["action"] == "snapshot", int(data["ts"]), *sides, *ids)]
 
 
 def _deribit(message: Any) -> list[Any]:
@@ -228,7 +284,8 @@ def _deribit(message: Any) -> list[Any]:
         return [(t["instrument_name"], t["price"], t["amount"], t["direction"] == "buy") for t in data]
     bids, asks = ([(price, amount) for _, price, amount in data[side]] for side in ("bids", "asks"))
     ids = (int(data.get("prev_change_id", "-1")), 0, int(data["change_id"]))
-    return [Heard(data["instrument_name"], data["type"] == "snapshot", data["timestamp"], bids, asks, *ids)]
+    at = int(data["timestamp"])
+    return [Heard(data["instrument_name"], data["type"] == "snapshot", at, bids, asks, *ids)]
 
 
 def _kraken_crc(book: Book) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 _QUIET = logging.getLogger("exchange")
 _QUIET.addHandler(logging.NullHandler())
 _QUIET.propagate = False
+_SENT_AHEAD = 256 * 1024
+"""Bytes that the kernel keeps for a client, so that one that does not read is noticed soon."""
 _LOOK_S = 0.05
 """How often beats and time-outs are looked at, by the venue's clock in seconds."""
 
@@ -78,7 +81,9 @@ class Exchange:
             ping_interval=self.words.PINGS_S / self.hurry or None,
             logger=_QUIET,
         )
-        return int(self._server.sockets[0].getsockname()[1])
+        listener = next(iter(self._server.sockets))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SENT_AHEAD)
+        return int(listener.getsockname()[1])
 
     async def close(self) -> None:
         """End all connections and the server."""
@@ -125,7 +130,7 @@ class Exchange:
         for text in (*texts, *line.held.pop(update.symbol, ())):
             self.put(line, text)
 
-    async def _receive(self, socket: ServerConnection, request: Request) -> Response | None:
+    async def _receive(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer a REST request, turn a connection away, or let it become a websocket."""
         self.words.now_ms = max(self.words.now_ms, int(time.time() * 1000))
         if "Upgrade" not in request.headers:
@@ -133,16 +138,16 @@ class Exchange:
         decision = self.door.decide(request.path, len(self.lines))
         self.changed()
         if decision == 0:
-            socket.transport.abort()
+            connection.transport.abort()
             await asyncio.sleep(0)  # the server notices that there is nobody to answer
             return None
         return decision  # type: ignore[return-value]
 
-    async def _serve(self, socket: ServerConnection) -> None:
+    async def _serve(self, connection: ServerConnection) -> None:
         """Hear one client until it goes."""
-        assert socket.request is not None
-        peer = Peer(len(self.all_lines) + 1, socket.request.path)
-        line = Line(socket, peer, self.words.limits)
+        assert connection.request is not None
+        peer = Peer(len(self.all_lines) + 1, connection.request.path)
+        line = Line(connection, peer, self.words.limits)
         self.lines.append(line)
         self.all_lines.append(line)
         for text in self.words.greet(peer):
@@ -151,7 +156,7 @@ class Exchange:
         tasks = [asyncio.create_task(line.flow()), asyncio.create_task(self._watch(line))]
         try:
             with contextlib.suppress(ConnectionClosed):
-                async for heard in socket:
+                async for heard in connection:
                     self._hear(line, heard if isinstance(heard, str) else heard.decode(errors="replace"))
                     if peer.farewell:
                         await line.drained()

@@ -128,7 +128,7 @@ class Venue:
         async def drain() -> None:
             lines = [line.drained() for line in self.exchange.lines if not line.stalled]
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.gather(*lines), 1.0)
+                await asyncio.wait_for(asyncio.gather(*lines), WITHIN_S / 2)
 
         asyncio.run_coroutine_threadsafe(drain(), self._loop).result(WITHIN_S)
 
@@ -258,6 +258,7 @@ class Venue:
         for symbol in symbols:
             self._last_ms = max(self._last_ms + 1, int(time.time() * 1000))
             self.exchange.tell(symbol, self._last_ms)
+        self._tell_changed()
 
     def _each(self, do: Callable[..., object]) -> int:
         def all_of_them() -> int:
