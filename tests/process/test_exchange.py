@@ -313,6 +313,15 @@ def test_a_late_snapshot_is_of_the_time_when_it_was_asked_for(venue, symbol):
         assert whole(reader.books[symbol].bids, venue.words.markets[symbol].bids, venue.words.markets[symbol])
 
 
+def test_binance_tells_trades_on_the_stream_that_its_public_route_carries():
+    with open_venue("binance-futures") as venue, Reader(venue, ["BTCUSDT"]) as reader:
+        reader.say({"method": "SUBSCRIBE", "params": ["btcusdt@trade", "btcusdt@aggTrade"], "id": 1})
+        venue.move(40, "BTCUSDT")
+        reader.read()
+        told = [each["data"] for each in reader.others if "data" in each]
+        assert [int(each["t"]) for each in told] == [each.number for each in venue.truth.trades["BTCUSDT"]]
+
+
 def test_okx_may_leave_the_snapshot_to_rest():
     with open_venue("okx") as venue, Reader(venue, venue.symbols) as reader:
         venue.words.snapshot_by_socket = False
@@ -325,6 +334,23 @@ def test_okx_may_leave_the_snapshot_to_rest():
         for symbol, book in reader.books.items():
             assert book.problems == []
             assert whole(book.asks, venue.words.markets[symbol].asks, venue.words.markets[symbol])
+
+
+@pytest.mark.parametrize(("checksums", "chained"), [(False, True), (True, True), (False, False)])
+def test_bitget_may_chain_its_messages_and_may_prove_them(checksums, chained):
+    symbol = SYMBOLS["bitget"][0]
+    with open_venue("bitget") as venue, Reader(venue, venue.symbols) as reader:
+        venue.words.checksums, venue.words.chained = checksums, chained
+        begin(venue, reader)
+        venue.move(20)
+        reader.read()
+        assert reader.books[symbol].problems == []
+        venue.spoil(symbol, "lost", "wrong checksum")
+        venue.move(3)
+        reader.read()
+        problems = " ".join(reader.books[symbol].problems)
+        assert ("does not continue" in problems) == chained
+        assert ("the checksum is another one" in problems) == checksums
 
 
 def test_limits_are_enforced_and_recorded():

@@ -27,9 +27,10 @@ def test_kraken_beats_when_nothing_else_is_said_and_only_to_subscribers():
         assert json.loads(client.recv(timeout=10))["data"][0]["system"] == "online"
         with pytest.raises(TimeoutError):
             client.recv(timeout=0.15)
-        params = {"channel": "trade", "symbol": ["BTC/USD"]}
+        params = {"channel": "trade", "symbol": ["BTC/USD"], "snapshot": True}
         client.send(json.dumps({"method": "subscribe", "params": params}))
         assert json.loads(client.recv(timeout=10))["success"] is True
+        assert json.loads(client.recv(timeout=10))["type"] == "snapshot"
         assert client.recv(timeout=10) == '{"channel":"heartbeat"}'
         client.send('{"method":"ping","req_id":101}')
         texts = [json.loads(client.recv(timeout=10)) for _ in range(3)]
