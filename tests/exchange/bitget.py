@@ -101,11 +101,11 @@ class Bitget(Words):
     def _begin(self, peer: Peer, channel: str, market: Market) -> list[str]:
         if channel == "trade":
             return [self._trades("snapshot", market, market.recent)]
-        peer.opened.append(market.symbol)
         bids = self.levels(market, market.told_bids, bid=True)
         asks = self.levels(market, market.told_asks, bid=False)
         crc = self.checksum(market, market.told_bids, market.told_asks)
-        return [self._book("snapshot", market, bids, asks, crc, 0)]
+        peer.opened[market.symbol] = self._book("snapshot", market, bids, asks, crc, 0)
+        return [peer.opened[market.symbol]]
 
     def _trades(self, action: str, market: Market, trades: Sequence[Trade]) -> str:
         """Trades come latest first."""

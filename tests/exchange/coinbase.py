@@ -115,9 +115,9 @@ class Coinbase(Words):
             for side, book in sides
             for price in sorted(book, reverse=side == "bid")
         ]
-        peer.opened.append(product)
         event = {"type": "snapshot", "product_id": product, "updates": levels}
-        return [self._say(peer, "l2_data", [event], market.told_ms)]
+        peer.opened[product] = self._say(peer, "l2_data", [event], market.told_ms)
+        return [peer.opened[product]]
 
     def _trades(self, peer: Peer, kind: str, market: Market, trades: Sequence[Trade]) -> str:
         told = []

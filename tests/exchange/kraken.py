@@ -128,10 +128,10 @@ class Kraken(Words):
         if channel == "book":
             shown = (_best(market.told_bids, depth, bid=True), _best(market.told_asks, depth, bid=False))
             peer.shown[symbol] = shown
-            peer.opened.append(symbol)
             sides = [_side(market, side) for side in shown]
             crc = checksum(market, market.told_bids, market.told_asks)
-            texts.append(self._book("snapshot", market, sides, crc, market.told_ms))
+            peer.opened[symbol] = self._book("snapshot", market, sides, crc, market.told_ms)
+            texts.append(peer.opened[symbol])
         return texts
 
     def _unsubscribe(

@@ -49,7 +49,8 @@ class Exchange:
         heard: what clients said: (connection, text).
         excesses: limits that were exceeded, in words.
         ended: (connection, reason) of those that the venue ended.
-        faults: by symbol, for its next updates.
+        faults: by symbol, for its next updates; snapshot_faults: for its next snapshots on the socket.
+        stalls_newcomers: whether connections that are opened are stalled from the beginning.
         backlog: messages that may wait for a client before the venue leaves it.
     """
 
@@ -64,6 +65,8 @@ class Exchange:
         self.excesses: list[str] = []
         self.ended: list[tuple[int, str]] = []
         self.faults: dict[str, deque[Fault]] = {symbol: deque() for symbol in words.markets}
+        self.snapshot_faults: dict[str, deque[Fault]] = {symbol: deque() for symbol in words.markets}
+        self.stalls_newcomers = False
         self.backlog = 100_000
         self.spoken = Meter(words.limits.messages_by_address)
         self._server: Server | None = None
@@ -150,6 +153,8 @@ class Exchange:
         line = Line(connection, peer, self.words.limits)
         self.lines.append(line)
         self.all_lines.append(line)
+        if self.stalls_newcomers:
+            line.stall()
         for text in self.words.greet(peer):
             self.put(line, text)
         self.changed()
@@ -185,16 +190,25 @@ class Exchange:
         if limits.channels and len(peer.channels) > limits.channels:
             self.excesses.append(f"connection {peer.number}: more than {limits.channels} channels")
             peer.farewell = "too many channels"
-        for symbol in peer.opened:
-            line.numbers[symbol] = 0
-            market = self.words.markets[symbol]
-            top = market.top(market.told_bids, market.told_asks)
-            as_of = (market.told_id, market.told_ms, top, "")
-            self.truth.told.append(Told(peer.number, symbol, "snapshot", 0, *as_of))
-        peer.opened.clear()
-        for answer in answers:
-            self.put(line, answer)
+        for text in self._opened(line, answers):
+            self.put(line, text)
         self.changed()
+
+    def _opened(self, line: Line, answers: list[str]) -> list[str]:
+        """Note the snapshots among answers, and give the answers as faults leave them."""
+        peer = line.peer
+        carried = {text: [text] for text in answers}
+        for symbol, text in peer.opened.items():
+            line.numbers[symbol] = 0
+            market, waiting = self.words.markets[symbol], self.snapshot_faults[symbol]
+            fault = waiting.popleft() if waiting else None
+            top = market.top(market.told_bids, market.told_asks)
+            as_of = (market.told_id, market.told_ms, top, fault.name if fault else "")
+            self.truth.told.append(Told(peer.number, symbol, "snapshot", 0, *as_of))
+            if fault:
+                carried[text] = fault.carry(text)
+        peer.opened.clear()
+        return [each for text in answers for each in carried[text]]
 
     async def _watch(self, line: Line) -> None:
         """Say the venue's beats, and leave a client that is silent for too long."""

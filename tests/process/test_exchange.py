@@ -256,6 +256,37 @@ Sec-WebSocket-Version: 13\r
 """
 
 
+def test_newcomers_may_be_met_with_silence():
+    with open_venue("kraken") as venue, Reader(venue, venue.symbols) as reader:
+        venue.wait_until(lambda: venue.connections == 1)
+        venue.stall(newcomers=True)
+        with Reader(venue, venue.symbols) as late:
+            venue.wait_until(lambda: venue.connections == 2)
+            assert late.read_for(0.1)
+            assert late.others == []
+            assert venue.resume() == 2
+            begin(venue, late)
+            venue.move(3)
+            assert late.read()
+            assert [len(book.path) for book in late.books.values()] == [4, 4]
+        assert reader.read()
+
+
+@pytest.mark.parametrize("name", sorted(DIALECTS.keys() - BY_REST))
+def test_a_snapshot_on_the_socket_may_be_lost_or_spoiled(name, venue, symbol):
+    other = SYMBOLS[name][1]
+    venue.spoil_snapshot(symbol, "lost")
+    venue.spoil_snapshot(other, "cut")
+    with Reader(venue, SYMBOLS[name]) as reader:
+        begin(venue, reader)
+        venue.move(1)
+        reader.read()
+        assert [len(book.times) for book in reader.books.values()] == [1, 1]
+        assert [len(book.path) for book in reader.books.values()] == [0, 0]
+        assert len(reader.unreadable) == 1
+        assert [venue.truth.sent(each)[0].fault for each in SYMBOLS[name]] == ["lost", "cut"]
+
+
 def test_a_client_that_does_not_read_is_left():
     with open_venue("binance-futures") as venue, socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
