@@ -7,7 +7,9 @@ Written from the venues' documentation and from nothing in `workers`: two readin
     binance, coinbase, kraken, bitget, okx, deribit   one dialect each
     faults     of messages                            rest     HTTP, and its faults
     door       who is let in                          line     one connection's sending side
-    server     all of it on an event loop             venue    that in a thread, as a test holds it
+    server     all of it on an event loop             thread   that loop in a thread
+    venue      what a test holds
+    reading    a second reading of the dialects       reader   a plain client that reads so
 """
 
 from __future__ import annotations

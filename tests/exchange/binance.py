@@ -2,6 +2,7 @@
 
 Since April 2026 USD-M streams are routed: depth is pushed under ``/public`` (and without a route),
 aggregated trades only under ``/market``. A stream that does not exist is subscribed to without complaint.
+The stream ``trade`` is none that the futures' pages list; users find it under ``/public``.
 
 Source: https://developers.binance.com/docs/derivatives/usds-margined-futures/websocket-market-streams
 (Live-Subscribing-Unsubscribing-to-streams, Important-WebSocket-Change-Notice, Diff-Book-Depth-Streams,
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from exchange.market import Market, Update
 
 _DEPTH = re.compile(r"depth(@(100|250|500)ms)?")
-_KINDS = {"aggTrade": "market"}
 _PATH = re.compile(r"(?:/(public|market|private))?/(ws|stream)(?:/(.+))?")
 _WEIGHTS = {5: 2, 10: 2, 20: 2, 50: 2, 100: 5, 500: 10, 1000: 20}
 
@@ -94,18 +94,22 @@ class BinanceFutures(Words):
         return [self._wrap(peer, kind, data) for kind in kinds]
 
     def trades(self, peer: Peer, update: Update) -> list[str]:
-        """One aggregated trade for each price."""
-        market = self.markets[update.symbol]
-        if ("aggTrade", update.symbol.lower()) not in peer.channels or not self._pushes(peer, "market"):
-            return []
-        texts = []
+        """Each trade, on the stream that is asked for and that the route carries."""
+        market, texts = self.markets[update.symbol], []
         for trade in update.trades:
             price, size = self.decimals(market, trade.ticks, trade.lots)
-            data = {"e": "aggTrade", "E": update.event_ms, "a": trade.number, "s": update.symbol}
-            data |= {"p": price, "q": size, "f": trade.number * 2, "l": trade.number * 2 + 1}
-            data |= {"T": update.event_ms - 2, "m": not trade.bought}
-            texts.append(self._wrap(peer, "aggTrade", data))
+            head: dict[str, Any] = {"E": update.event_ms, "T": update.event_ms - 2, "s": update.symbol}
+            fill = {"p": price, "q": size, "m": not trade.bought}
+            ids: dict[str, Any] = {"a": trade.number, "f": trade.number * 2, "l": trade.number * 2 + 1}
+            single: dict[str, Any] = {"t": trade.number, "X": "MARKET"}
+            for kind, route, more in (("aggTrade", "market", ids), ("trade", "public", single)):
+                if (kind, update.symbol.lower()) in peer.channels and self._pushes(peer, route):
+                    texts.append(self._wrap(peer, kind, {"e": kind} | head | fill | more))
         return texts
+
+    def notice(self, peer: Peer) -> list[str]:
+        """The server is about to go; described for the spot streams alone."""
+        return [compact({"e": "serverShutdown", "E": self.now_ms})]
 
     def rest(self, path: str, query: dict[str, str]) -> Reply:
         """The depth snapshot, of a moment between two depth events."""

@@ -1,6 +1,8 @@
 """Bitget's second websocket API: books with a CRC32 over 25 levels, trades, and the text "ping".
 
-A market's name here is its type and its id: ``USDT-FUTURES:BTCUSDT``.
+A market's name here is its type and its id: ``USDT-FUTURES:BTCUSDT``. The pages of this API describe the
+checksum; those of the unified one name the message before (``pseq``, nought in a snapshot) and leave the
+checksum at nought. `checksums` and `chained` say what is spoken.
 
 Source: https://www.bitget.com/api-doc/common/websocket-intro,
 .../contract/websocket/public/Order-Book-Channel and New-Trades-Channel
@@ -15,7 +17,9 @@ from exchange.meter import Limit, Limits
 from exchange.words import Message, Peer, Words, compact, parse
 
 if TYPE_CHECKING:
-    from exchange.market import Market, Update
+    from collections.abc import Sequence
+
+    from exchange.market import Market, Trade, Update
 
 _DEEP = 25
 
@@ -36,6 +40,11 @@ class Bitget(Words):
     PING_WITHIN_S = 120.0
     TICK, LOT, PRICE = "0.1", "0.0001", "26274.9"
 
+    def __init__(self, markets: dict[str, Market]) -> None:
+        super().__init__(markets)
+        self.checksums = True
+        self.chained = False
+
     def hear(self, peer: Peer, text: str) -> list[str]:
         """Subscriptions, each channel answered on its own, and pings."""
         if text == "ping":
@@ -55,20 +64,13 @@ class Bitget(Words):
         bids = [self.decimals(market, *each) for each in reversed(changes)]
         asks = [self.decimals(market, each.ticks, each.lots) for each in update.asks]
         crc = self.checksum(market, message.bids, message.asks) ^ message.wrong_checksum
-        return [self._book("update", market, bids, asks, crc)]
+        return [self._book("update", market, bids, asks, crc, update.previous_id)]
 
     def trades(self, peer: Peer, update: Update) -> list[str]:
         """The trades of one moment."""
         if not update.trades or ("trade", update.symbol) not in peer.channels:
             return []
-        market, at = self.markets[update.symbol], str(update.event_ms)
-        trades = []
-        for each in reversed(update.trades):
-            price, size = self.decimals(market, each.ticks, each.lots)
-            side = "buy" if each.bought else "sell"
-            trades.append({"ts": at, "price": price, "size": size, "side": side, "tradeId": str(each.number)})
-        message = {"action": "update", "arg": _arg("trade", update.symbol), "data": trades}
-        return [compact(message | {"ts": update.event_ms})]
+        return [self._trades("update", self.markets[update.symbol], update.trades)]
 
     def checksum(self, market: Market, bids: dict[int, int], asks: dict[int, int]) -> int:
         """Give the signed CRC32 of the best levels of both sides in turn."""
@@ -98,16 +100,28 @@ class Bitget(Words):
 
     def _begin(self, peer: Peer, channel: str, market: Market) -> list[str]:
         if channel == "trade":
-            message = {"action": "snapshot", "arg": _arg("trade", market.symbol), "data": list[Any]()}
-            return [compact(message | {"ts": market.told_ms})]
-        peer.opened.append(market.symbol)
+            return [self._trades("snapshot", market, market.recent)]
         bids = self.levels(market, market.told_bids, bid=True)
         asks = self.levels(market, market.told_asks, bid=False)
         crc = self.checksum(market, market.told_bids, market.told_asks)
-        return [self._book("snapshot", market, bids, asks, crc)]
+        peer.opened[market.symbol] = self._book("snapshot", market, bids, asks, crc, 0)
+        return [peer.opened[market.symbol]]
 
-    def _book(self, action: str, market: Market, bids: Any, asks: Any, crc: int) -> str:
-        data = {"asks": asks, "bids": bids, "checksum": crc, "seq": market.told_id, "ts": str(market.told_ms)}
+    def _trades(self, action: str, market: Market, trades: Sequence[Trade]) -> str:
+        """Trades come latest first."""
+        data = []
+        for each in reversed(trades):
+            price, size = self.decimals(market, each.ticks, each.lots)
+            trade = {"ts": str(market.told_ms), "price": price, "size": size, "tradeId": str(each.number)}
+            data.append(trade | {"side": "buy" if each.bought else "sell"})
+        message = {"action": action, "arg": _arg("trade", market.symbol), "data": data}
+        return compact(message | {"ts": market.told_ms})
+
+    def _book(self, action: str, market: Market, bids: Any, asks: Any, crc: int, previous_id: int) -> str:
+        data = {"asks": asks, "bids": bids, "checksum": crc if self.checksums else 0}
+        data |= {"seq": market.told_id, "ts": str(market.told_ms)}
+        if self.chained:
+            data["pseq"] = previous_id
         message = {"action": action, "arg": _arg("books", market.symbol), "data": [data]}
         return compact(message | {"ts": market.told_ms})
 

@@ -16,7 +16,9 @@ from exchange.meter import Limit, Limits
 from exchange.words import Message, Peer, Words, compact, parse, stamp
 
 if TYPE_CHECKING:
-    from exchange.market import Market, Update
+    from collections.abc import Sequence
+
+    from exchange.market import Market, Trade, Update
 
 _CHANNELS = {"level2", "market_trades", "heartbeats", "ticker"}
 _EPOCH = "1970-01-01T00:00:00Z"
@@ -85,16 +87,11 @@ class Coinbase(Words):
         if not update.trades or ("market_trades", update.symbol) not in peer.channels:
             return []
         market = self.markets[update.symbol]
-        trades = []
-        for each in update.trades:
-            price, size = self.decimals(market, each.ticks, each.lots)
-            trade = {"trade_id": str(each.number), "product_id": update.symbol, "price": price, "size": size}
-            trades.append(trade | {"side": "SELL" if each.bought else "BUY", "time": stamp(update.event_ms)})
-        return [self._say(peer, "market_trades", [{"type": "update", "trades": trades}], update.event_ms)]
+        return [self._trades(peer, "update", market, update.trades)]
 
     def beat(self, peer: Peer, quiet_s: float) -> list[str]:
         """A counted heartbeat, to whoever subscribed to it."""
-        if ("heartbeats", "") not in peer.channels:
+        if not any(channel == "heartbeats" for channel, _ in peer.channels):
             return []
         self.beats += 1
         event = {"current_time": stamp(self.now_ms).replace("T", " "), "heartbeat_counter": str(self.beats)}
@@ -107,7 +104,8 @@ class Coinbase(Words):
 
     def _begin(self, peer: Peer, channel: str, product: str) -> list[str]:
         if channel == "market_trades":
-            return [self._say(peer, channel, [{"type": "snapshot", "trades": []}])]
+            market = self.markets[product]
+            return [self._trades(peer, "snapshot", market, market.recent)]
         if channel != "level2":
             return []
         market = self.markets[product]
@@ -117,9 +115,18 @@ class Coinbase(Words):
             for side, book in sides
             for price in sorted(book, reverse=side == "bid")
         ]
-        peer.opened.append(product)
         event = {"type": "snapshot", "product_id": product, "updates": levels}
-        return [self._say(peer, "l2_data", [event], market.told_ms)]
+        peer.opened[product] = self._say(peer, "l2_data", [event], market.told_ms)
+        return [peer.opened[product]]
+
+    def _trades(self, peer: Peer, kind: str, market: Market, trades: Sequence[Trade]) -> str:
+        told = []
+        for each in trades:
+            price, size = self.decimals(market, each.ticks, each.lots)
+            trade = {"trade_id": str(each.number), "product_id": market.symbol, "price": price, "size": size}
+            side = "SELL" if each.bought else "BUY"
+            told.append(trade | {"side": side, "time": stamp(market.told_ms)})
+        return self._say(peer, "market_trades", [{"type": kind, "trades": told}], market.told_ms)
 
     def _level(self, market: Market, side: str, ticks: int, lots: int, at: str) -> dict[str, str]:
         price, size = self.decimals(market, ticks, lots)

@@ -135,7 +135,6 @@ class Deribit(Words):
         return bool(match) and peer.channels.pop((channel, match[2] if match else ""), 0) is None
 
     def _snapshot(self, peer: Peer, channel: str, market: Market) -> str:
-        peer.opened.append(market.symbol)
         books = (("bids", market.told_bids), ("asks", market.told_asks))
         sides: dict[str, Any] = {
             side: [
@@ -144,7 +143,8 @@ class Deribit(Words):
             ]
             for side, book in books
         }
-        return self._book(channel, market, {"type": "snapshot"} | sides)
+        peer.opened[market.symbol] = self._book(channel, market, {"type": "snapshot"} | sides)
+        return peer.opened[market.symbol]
 
     def _book(self, channel: str, market: Market, data: dict[str, Any]) -> str:
         head = {"timestamp": market.told_ms, "instrument_name": market.symbol, "change_id": market.told_id}

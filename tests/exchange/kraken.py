@@ -16,7 +16,9 @@ from exchange.meter import Limit, Limits
 from exchange.words import Message, Peer, Words, compact, parse, stamp
 
 if TYPE_CHECKING:
-    from exchange.market import Market, Update
+    from collections.abc import Sequence
+
+    from exchange.market import Market, Trade, Update
 
 DEPTHS = (10, 25, 100, 500, 1000)
 
@@ -56,12 +58,13 @@ class Kraken(Words):
         if channel == "book" and depth not in DEPTHS:
             error = {"error": "Subscription depth not supported", "method": method, "success": False}
             return [compact(error | times)]
-        answer = self._subscribe if method == "subscribe" else self._unsubscribe
-        return [
-            each
-            for symbol in params.get("symbol", [])
-            for each in answer(peer, channel, symbol, depth, times)
-        ]
+        answer, texts = self._subscribe if method == "subscribe" else self._unsubscribe, []
+        for symbol in params.get("symbol", []):
+            texts += answer(peer, channel, symbol, depth, times)
+            if method == "subscribe" and symbol in self.markets and channel == "trade":
+                market = self.markets[symbol]
+                texts += [_trades("snapshot", market, market.recent)] * (params.get("snapshot") is True)
+        return texts
 
     def wanted(self, message: dict[str, Any]) -> Any:
         """The symbols."""
@@ -90,14 +93,7 @@ class Kraken(Words):
         """One message for the trades of one moment."""
         if ("trade", update.symbol) not in peer.channels or not update.trades:
             return []
-        market = self.markets[update.symbol]
-        trades = ",".join(
-            f'{{"symbol":"{update.symbol}","side":"{"buy" if each.bought else "sell"}",'
-            f'"price":{market.price(each.ticks):f},"qty":{market.size(each.lots):f},"ord_type":"market",'
-            f'"trade_id":{each.number},"timestamp":"{stamp(update.event_ms)}"}}'
-            for each in update.trades
-        )
-        return [f'{{"channel":"trade","type":"update","data":[{trades}]}}']
+        return [_trades("update", self.markets[update.symbol], update.trades)]
 
     def beat(self, peer: Peer, quiet_s: float) -> list[str]:
         """A heartbeat to whoever subscribed to something and heard nothing for a second."""
@@ -132,10 +128,10 @@ class Kraken(Words):
         if channel == "book":
             shown = (_best(market.told_bids, depth, bid=True), _best(market.told_asks, depth, bid=False))
             peer.shown[symbol] = shown
-            peer.opened.append(symbol)
             sides = [_side(market, side) for side in shown]
             crc = checksum(market, market.told_bids, market.told_asks)
-            texts.append(self._book("snapshot", market, sides, crc, market.told_ms))
+            peer.opened[symbol] = self._book("snapshot", market, sides, crc, market.told_ms)
+            texts.append(peer.opened[symbol])
         return texts
 
     def _unsubscribe(
@@ -169,6 +165,16 @@ def checksum(market: Market, bids: dict[int, int], asks: dict[int, int]) -> int:
             for number in (f"{market.price(price):f}", f"{market.size(lots):f}"):
                 text += number.replace(".", "").lstrip("0")
     return crc32(text.encode())
+
+
+def _trades(kind: str, market: Market, trades: Sequence[Trade]) -> str:
+    told = ",".join(
+        f'{{"symbol":"{market.symbol}","side":"{"buy" if each.bought else "sell"}",'
+        f'"price":{market.price(each.ticks):f},"qty":{market.size(each.lots):f},"ord_type":"market",'
+        f'"trade_id":{each.number},"timestamp":"{stamp(market.told_ms)}"}}'
+        for each in trades
+    )
+    return f'{{"channel":"trade","type":"{kind}","data":[{told}]}}'
 
 
 def _best(book: dict[int, int], depth: int, *, bid: bool) -> dict[int, int]:

@@ -37,7 +37,10 @@ class Line:
         self.numbers: dict[str, int] = {}
         self.opened_at = self.spoke_at = self.heard_at = time.monotonic()
         self.stalled = False
+        self._over = False
         self._waiting: asyncio.Queue[str] = asyncio.Queue()
+        self._written = asyncio.Event()
+        self._written.set()
 
     def excess(self, text: str, now: float, *, subscribes: int) -> str:
         """Count a message that subscribes to so many channels, and say which limit it exceeds, if any."""
@@ -54,26 +57,29 @@ class Line:
         return ""
 
     def put(self, text: str, backlog: int) -> bool:
-        """Queue a message, and say whether the client keeps up; when stalled it is lost."""
-        if self.stalled:
+        """Queue a message, and say whether the client keeps up; when stalled or ended it is lost."""
+        if self.stalled or self._over:
             return True
         self.spoke_at = time.monotonic()
         self._waiting.put_nowait(text)
+        self._written.clear()
         return self._waiting.qsize() <= backlog
 
     async def flow(self) -> None:
         """Send what is queued, until the connection ends."""
-        with contextlib.suppress(ConnectionClosed):
-            while True:
-                text = await self._waiting.get()
-                try:
-                    await self.socket.send(text)
-                finally:
-                    self._waiting.task_done()
+        try:
+            with contextlib.suppress(ConnectionClosed):
+                while True:
+                    await self.socket.send(await self._waiting.get())
+                    if self._waiting.empty():
+                        self._written.set()
+        finally:
+            self._over = True
+            self._written.set()
 
     async def drained(self) -> None:
-        """Wait until all that was queued is written."""
-        await self._waiting.join()
+        """Wait until all that was queued is written, or the connection ends."""
+        await self._written.wait()
 
     def stall(self) -> None:
         """Neither read nor write from now on; the connection stays."""
@@ -88,6 +94,8 @@ class Line:
 
     def cut(self) -> None:
         """End the connection without a word."""
+        self._over = True
+        self._written.set()
         self.socket.transport.abort()
 
     async def hang_up(self, code: int, reason: str) -> None:

@@ -74,6 +74,7 @@ class Market:
         grain: how many lots make a size of three places.
         bids, asks: lots by ticks, now.
         told_bids, told_asks: the same as of the last update.
+        recent: the last trades that were told; some venues begin with them.
         last_id: of the last event; `told_id`, `told_ms`: id and time of the last update.
     """
 
@@ -96,6 +97,7 @@ class Market:
                 self.asks[middle + distance] = self._lots()
         self.told_bids, self.told_asks = dict(self.bids), dict(self.asks)
         self.told_id, self.told_ms = self.last_id, 0
+        self.recent: tuple[Trade, ...] = (Trade(self.trade_number, middle, 7, bought=True),)
         self._touched: tuple[set[int], set[int]] = (set(), set())
 
     def price(self, ticks: int) -> Decimal:
@@ -145,6 +147,7 @@ class Market:
             self.top(),
         )
         self.told_bids, self.told_asks = dict(self.bids), dict(self.asks)
+        self.recent = (*self.recent, *self.trades)[-3:]
         self.trades, self.first_id, self._touched = [], 0, (set(), set())
         return update
 
@@ -152,11 +155,11 @@ class Market:
         self.last_id += self.random.randint(1, 4)
         self.first_id = self.first_id or self.last_id
         chance = self.random.random()
-        if chance < 0.5:
+        if chance < 0.6:
             self._arrive()
-        elif chance < 0.78:
+        elif chance < 0.8:
             self._cancel()
-        elif chance < 0.97:
+        elif chance < 0.995:
             self._take()
         else:
             self._thin()

@@ -129,8 +129,8 @@ class Okx(Words):
             [self._level(market, price, book[price]) for price in sorted(book, reverse=bid)[:400]]
             for book, bid in sides
         )
-        peer.opened.append(market.symbol)
-        return self._book("snapshot", market, bids, asks, -1)
+        peer.opened[market.symbol] = self._book("snapshot", market, bids, asks, -1)
+        return peer.opened[market.symbol]
 
     def _level(self, market: Market, ticks: int, lots: int) -> list[str]:
         """A level ends in a nought of old and the number of orders."""

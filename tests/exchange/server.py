@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 _QUIET = logging.getLogger("exchange")
 _QUIET.addHandler(logging.NullHandler())
 _QUIET.propagate = False
+_SENT_AHEAD = 256 * 1024
+"""Bytes that the kernel keeps for a client, so that one that does not read is noticed soon."""
 _LOOK_S = 0.05
 """How often beats and time-outs are looked at, by the venue's clock in seconds."""
 
@@ -46,7 +49,8 @@ class Exchange:
         heard: what clients said: (connection, text).
         excesses: limits that were exceeded, in words.
         ended: (connection, reason) of those that the venue ended.
-        faults: by symbol, for its next updates.
+        faults: by symbol, for its next updates; snapshot_faults: for its next snapshots on the socket.
+        stalls_newcomers: whether connections that are opened are stalled from the beginning.
         backlog: messages that may wait for a client before the venue leaves it.
     """
 
@@ -61,6 +65,8 @@ class Exchange:
         self.excesses: list[str] = []
         self.ended: list[tuple[int, str]] = []
         self.faults: dict[str, deque[Fault]] = {symbol: deque() for symbol in words.markets}
+        self.snapshot_faults: dict[str, deque[Fault]] = {symbol: deque() for symbol in words.markets}
+        self.stalls_newcomers = False
         self.backlog = 100_000
         self.spoken = Meter(words.limits.messages_by_address)
         self._server: Server | None = None
@@ -78,7 +84,9 @@ class Exchange:
             ping_interval=self.words.PINGS_S / self.hurry or None,
             logger=_QUIET,
         )
-        return int(self._server.sockets[0].getsockname()[1])
+        listener = next(iter(self._server.sockets))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SENT_AHEAD)
+        return int(listener.getsockname()[1])
 
     async def close(self) -> None:
         """End all connections and the server."""
@@ -125,7 +133,7 @@ class Exchange:
         for text in (*texts, *line.held.pop(update.symbol, ())):
             self.put(line, text)
 
-    async def _receive(self, socket: ServerConnection, request: Request) -> Response | None:
+    async def _receive(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer a REST request, turn a connection away, or let it become a websocket."""
         self.words.now_ms = max(self.words.now_ms, int(time.time() * 1000))
         if "Upgrade" not in request.headers:
@@ -133,25 +141,27 @@ class Exchange:
         decision = self.door.decide(request.path, len(self.lines))
         self.changed()
         if decision == 0:
-            socket.transport.abort()
+            connection.transport.abort()
             await asyncio.sleep(0)  # the server notices that there is nobody to answer
             return None
         return decision  # type: ignore[return-value]
 
-    async def _serve(self, socket: ServerConnection) -> None:
+    async def _serve(self, connection: ServerConnection) -> None:
         """Hear one client until it goes."""
-        assert socket.request is not None
-        peer = Peer(len(self.all_lines) + 1, socket.request.path)
-        line = Line(socket, peer, self.words.limits)
+        assert connection.request is not None
+        peer = Peer(len(self.all_lines) + 1, connection.request.path)
+        line = Line(connection, peer, self.words.limits)
         self.lines.append(line)
         self.all_lines.append(line)
+        if self.stalls_newcomers:
+            line.stall()
         for text in self.words.greet(peer):
             self.put(line, text)
         self.changed()
         tasks = [asyncio.create_task(line.flow()), asyncio.create_task(self._watch(line))]
         try:
             with contextlib.suppress(ConnectionClosed):
-                async for heard in socket:
+                async for heard in connection:
                     self._hear(line, heard if isinstance(heard, str) else heard.decode(errors="replace"))
                     if peer.farewell:
                         await line.drained()
@@ -180,16 +190,25 @@ class Exchange:
         if limits.channels and len(peer.channels) > limits.channels:
             self.excesses.append(f"connection {peer.number}: more than {limits.channels} channels")
             peer.farewell = "too many channels"
-        for symbol in peer.opened:
-            line.numbers[symbol] = 0
-            market = self.words.markets[symbol]
-            top = market.top(market.told_bids, market.told_asks)
-            as_of = (market.told_id, market.told_ms, top, "")
-            self.truth.told.append(Told(peer.number, symbol, "snapshot", 0, *as_of))
-        peer.opened.clear()
-        for answer in answers:
-            self.put(line, answer)
+        for text in self._opened(line, answers):
+            self.put(line, text)
         self.changed()
+
+    def _opened(self, line: Line, answers: list[str]) -> list[str]:
+        """Note the snapshots among answers, and give the answers as faults leave them."""
+        peer = line.peer
+        carried = {text: [text] for text in answers}
+        for symbol, text in peer.opened.items():
+            line.numbers[symbol] = 0
+            market, waiting = self.words.markets[symbol], self.snapshot_faults[symbol]
+            fault = waiting.popleft() if waiting else None
+            top = market.top(market.told_bids, market.told_asks)
+            as_of = (market.told_id, market.told_ms, top, fault.name if fault else "")
+            self.truth.told.append(Told(peer.number, symbol, "snapshot", 0, *as_of))
+            if fault:
+                carried[text] = fault.carry(text)
+        peer.opened.clear()
+        return [each for text in answers for each in carried[text]]
 
     async def _watch(self, line: Line) -> None:
         """Say the venue's beats, and leave a client that is silent for too long."""

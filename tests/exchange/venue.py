@@ -14,12 +14,13 @@ import asyncio
 import contextlib
 import threading
 import time
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Self
 
 from exchange.faults import FAULTS
 from exchange.market import Market
 from exchange.rest import RestFault
 from exchange.server import Exchange
+from exchange.thread import WITHIN_S, LoopThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from exchange.meter import Limits
     from exchange.truth import Truth
     from exchange.words import Words
-
-T = TypeVar("T")
-WITHIN_S = 20.0
 
 
 class Venue:
@@ -58,20 +56,22 @@ class Venue:
         self.symbols = list(symbols)
         self._hurry = hurry
         self._changed = threading.Condition()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name=f"{words.NAME} venue")
         self._last_ms = int(time.time() * 1000)
+        self._running: asyncio.Task[None] | None = None
         for market in markets.values():
             market.told_ms = self._last_ms
 
     def __enter__(self) -> Self:
-        self._thread.start()
-        self.exchange = self._do(self._make)
+        self._thread = LoopThread(f"{self.words.NAME} venue")
+        try:
+            self.exchange = self._thread.do(lambda: Exchange(self.words, self._hurry, self._tell_changed))
+            port = self._thread.wait_for(self.exchange.open())
+        except BaseException:
+            self._thread.end()
+            raise
         self.truth: Truth = self.exchange.truth
-        port = asyncio.run_coroutine_threadsafe(self.exchange.open(), self._loop).result(WITHIN_S)
         self.url = f"ws://127.0.0.1:{port}{self.words.PATH}"
         self.rest_url = f"http://127.0.0.1:{port}"
-        self._running: asyncio.Task[None] | None = None
         for symbol, market in self.words.markets.items():
             self.truth.note(symbol, market.told_id, market.told_ms, market.top())
         return self
@@ -79,12 +79,11 @@ class Venue:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with contextlib.suppress(TimeoutError):
+        try:
             self.pause()
-            asyncio.run_coroutine_threadsafe(self.exchange.close(), self._loop).result(WITHIN_S)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(WITHIN_S)
-        self._loop.close()
+            self._thread.wait_for(self.exchange.close())
+        finally:
+            self._thread.end()
 
     # The market
 
@@ -95,7 +94,7 @@ class Venue:
             for _ in range(times):
                 self._tell([symbol] if symbol else self.symbols)
 
-        self._do(tell)
+        self._thread.do(tell)
         self.settle()
 
     def run(self, per_s: float) -> None:
@@ -107,10 +106,10 @@ class Venue:
                 self._tell(self.symbols)
 
         def start() -> None:
-            self._running = self._loop.create_task(tell())
+            self._running = self._thread.begin(tell())
 
         self.pause()
-        self._do(start)
+        self._thread.do(start)
 
     def pause(self) -> None:
         """Stop what `run` began."""
@@ -120,7 +119,7 @@ class Venue:
                 self._running.cancel()
                 self._running = None
 
-        self._do(stop)
+        self._thread.do(stop)
 
     def settle(self) -> None:
         """Wait until all that was said is written, but to clients that are stalled or do not read."""
@@ -128,26 +127,31 @@ class Venue:
         async def drain() -> None:
             lines = [line.drained() for line in self.exchange.lines if not line.stalled]
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.gather(*lines), 1.0)
+                await asyncio.wait_for(asyncio.gather(*lines), WITHIN_S / 2)
 
-        asyncio.run_coroutine_threadsafe(drain(), self._loop).result(WITHIN_S)
+        self._thread.wait_for(drain())
 
     # Faults
 
     def spoil(self, symbol: str, *faults: str) -> None:
         """Have the next updates of a symbol suffer faults, one each; names are keys of `FAULTS`."""
-        self._do(lambda: self.exchange.faults[symbol].extend(FAULTS[each] for each in faults))
+        self._thread.do(lambda: self.exchange.faults[symbol].extend(FAULTS[each] for each in faults))
+
+    def spoil_snapshot(self, symbol: str, *faults: str) -> None:
+        """Have the next snapshots of a symbol on the socket suffer faults of texts, one each."""
+        named = [FAULTS[each] for each in faults]
+        self._thread.do(lambda: self.exchange.snapshot_faults[symbol].extend(named))
 
     def spoil_rest(
         self, symbol: str, kind: str, *, status: int = 0, retry_after_s: int = 0, times: int = 1
     ) -> None:
         """Have the next REST replies about a symbol suffer a fault; `RestFault` says which there are."""
         fault = RestFault(kind, status, retry_after_s)
-        self._do(lambda: self.exchange.rest.order(symbol, fault, times))
+        self._thread.do(lambda: self.exchange.rest.order(symbol, fault, times))
 
     def release_rest(self) -> None:
         """Let go of the replies that are late."""
-        self._do(self.exchange.rest.release)
+        self._thread.do(self.exchange.rest.release)
 
     def drop(self) -> int:
         """End all connections without a word, and give their number."""
@@ -155,22 +159,27 @@ class Venue:
 
     def hang_up(self, code: int = 1001, reason: str = "") -> int:
         """End all connections by a close frame, and give their number."""
-        return self._each(lambda line: self._loop.create_task(line.hang_up(code, reason)))
+        return self._each(lambda line: self._thread.begin(line.hang_up(code, reason)))
 
     def refuse(self, times: int | None = None, status: int = 0) -> None:
         """Turn the next connections away, or all until `admit`: by an HTTP status, or (nought) by a reset."""
-        self._do(lambda: self.exchange.door.refuse(times, status))
+        self._thread.do(lambda: self.exchange.door.refuse(times, status))
 
     def admit(self) -> None:
         """Let connections in again."""
-        self._do(lambda: self.exchange.door.refuse(0, 0))
+        self._thread.do(lambda: self.exchange.door.refuse(0, 0))
 
-    def stall(self) -> int:
-        """Neither read from nor write to the connections of now, which stay; give their number."""
+    def stall(self, *, newcomers: bool = False) -> int:
+        """Neither read from nor write to the connections of now, which stay; give their number.
+
+        `newcomers`: nor to those that will be opened, until `resume`.
+        """
+        self.exchange.stalls_newcomers = newcomers
         return self._each(lambda line: line.stall())
 
     def resume(self) -> int:
         """End a stall; what was to be sent meanwhile is lost."""
+        self.exchange.stalls_newcomers = False
         return self._each(lambda line: line.resume())
 
     def notice(self) -> int:
@@ -182,7 +191,7 @@ class Venue:
                 self.exchange.put(line, text)
             return len(told)
 
-        return self._do(tell)
+        return self._thread.do(tell)
 
     def limit_backlog(self, messages: int) -> None:
         """Leave a client as soon as more messages than that wait for it."""
@@ -247,9 +256,6 @@ class Venue:
 
     # The thread
 
-    def _make(self) -> Exchange:
-        return Exchange(self.words, self._hurry, self._tell_changed)
-
     def _tell_changed(self) -> None:
         with self._changed:
             self._changed.notify_all()
@@ -258,6 +264,7 @@ class Venue:
         for symbol in symbols:
             self._last_ms = max(self._last_ms + 1, int(time.time() * 1000))
             self.exchange.tell(symbol, self._last_ms)
+        self._tell_changed()
 
     def _each(self, do: Callable[..., object]) -> int:
         def all_of_them() -> int:
@@ -266,12 +273,4 @@ class Venue:
                 do(line)
             return len(lines)
 
-        return self._do(all_of_them)
-
-    def _do(self, do: Callable[[], T]) -> T:
-        """Do something on the venue's loop, and give what it gives."""
-
-        async def do_it() -> T:
-            return do()
-
-        return asyncio.run_coroutine_threadsafe(do_it(), self._loop).result(WITHIN_S)
+        return self._thread.do(all_of_them)

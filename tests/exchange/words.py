@@ -24,7 +24,7 @@ class Peer:
         beat_s: seconds between the venue's beats; nought: none were asked for.
         owes: an answer to the venue's test, where it tests.
         shown: what the peer's book of a symbol holds, where that is less than all.
-        opened: symbols whose snapshot it was just given.
+        opened: the snapshots by symbol that it was just given.
         farewell: why the venue ends the connection; empty: it does not.
     """
 
@@ -36,7 +36,7 @@ class Peer:
         self.beat_s = 0.0
         self.owes = False
         self.shown: dict[str, tuple[dict[int, int], dict[int, int]]] = {}
-        self.opened: list[str] = []
+        self.opened: dict[str, str] = {}
         self.farewell = ""
 
     def symbols(self, channel: str) -> list[str]:
