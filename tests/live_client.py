@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from dolphin_mp.workers.books.venues import VenueName
     from exchange import Venue
+
+    from dolphin_mp.workers.books.venues import VenueName
 
 WITHIN_S = 30.0
 SYMBOLS: dict[VenueName, list[str]] = {

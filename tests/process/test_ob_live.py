@@ -47,6 +47,13 @@ def check_tops(client: Client, symbol: str) -> None:
     assert seen
 
 
+def whose_is_unknown(name: VenueName, fault: str) -> bool:
+    """Tell whether a fault may have been any book's, so that it costs all of them their sync."""
+    if name == "coinbase":  # all messages of a connection are numbered together
+        return fault in {"cut", "garbage", "lost", "repeated", "swapped"}
+    return fault == "garbage" and not VENUES[name].RULES.chained
+
+
 def check_untouched(client: Client, symbol: str) -> None:
     """A book was in sync once and for all."""
     row = client.row(symbol)
@@ -85,7 +92,7 @@ def test_a_damaged_book_is_healed_and_the_others_are_not_touched(name: VenueName
         client.wait_for_truth(victim)
         client.wait_for_truth(other)
         check_tops(client, victim)
-        if fault == "garbage" and not VENUES[name].RULES.chained:  # it may have been any book's
+        if whose_is_unknown(name, fault):
             check_tops(client, other)
         else:
             check_untouched(client, other)
@@ -154,14 +161,13 @@ def test_who_is_turned_away_comes_again(name: VenueName) -> None:
             assert venue.excesses == []
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["binance-futures", "binance-delivery", "okx"])
 def test_a_venue_that_announces_its_end_is_left(name: VenueName) -> None:
     with opened(name) as venue, Client(name, venue) as client:
         venue.wait_for_book()
         venue.move(5)
         client.wait_for_truth()
-        if not venue.notice():
-            pytest.skip("this venue announces nothing")
+        assert venue.notice() == 1
         client.wait_until(lambda: bool((client.rows["resyncs"] == 1).all()))
         venue.move(5)
         client.wait_for_truth()
@@ -206,7 +212,8 @@ def test_many_symbols_are_asked_for_within_the_limits(name: VenueName) -> None:
         venue.run(per_s=5)
         client.wait_until(lambda: int(client.rows["synced"].sum()) >= 40)
         venue.drop()
-        client.wait_until(lambda: int(client.rows["resyncs"].sum()) >= 20)
+        # what a minute's limit on snapshots leaves room for at once
+        client.wait_until(lambda: int(client.rows["resyncs"].sum()) >= (5 if name in BY_REST else 20))
         assert venue.excesses == []
 
 
@@ -268,9 +275,9 @@ def test_what_was_recorded_replays_to_the_same_updates(name: VenueName, tmp_path
     assert replay.symbols == tuple(client.symbols)
     for _ in replay.frames(100_000_000):
         pass
-    assert updates == client.updates
+    assert list(map(repr, updates)) == list(map(repr, client.updates))  # NaN is not NaN
     for symbol in client.symbols:
         row, book = client.row(symbol), replay.market.book(symbol)
         counts = (book.n_applied, book.n_dropped, book.n_bad, book.resyncs, book.synced)
         assert counts == tuple(row[["n_applied", "n_dropped", "n_bad", "resyncs", "synced"]].item())
-    assert len(list(tmp_path.iterdir())) > 2
+    assert len(list(tmp_path.glob("*.ws.1.*"))) > 1

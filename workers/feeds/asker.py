@@ -168,10 +168,11 @@ class Asker:
         due = [want for want in self._wants.values() if want.stage is Stage.TO_ASK and want.due_s <= now]
         if not due:
             return False
-        together = [want for want in due if not (want.alone or want.asked)][: self._dialect.LIMITS.batch]
-        wants = together or due[:1]
+        first = due[0]
+        together = [want for want in due if not want.alone and want.asked is first.asked]
+        wants = [first] if first.alone else together[: self._dialect.LIMITS.batch]
         symbols = [want.symbol for want in wants]
-        messages = self._dialect.unsubscribe(symbols, self._next_number()) if wants[0].asked else []
+        messages = self._dialect.unsubscribe(symbols, self._next_number()) if first.asked else []
         messages = messages + self._dialect.subscribe(symbols, self._next_number())
         for want in wants:
             want.wait(Stage.ASKED, inf)  # until it is said

@@ -12,7 +12,7 @@ from collections import deque
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dolphin_mp.workers.books.events import BadMessageError
+from dolphin_mp.workers.books.events import BadMessageError, Numbered, Opened
 from dolphin_mp.workers.books.market import Market
 from dolphin_mp.workers.feeds import fetch, recorder
 from dolphin_mp.workers.feeds.dialect import Refused, Subscribed
@@ -254,7 +254,9 @@ class Line:
             market.take(event, now_ns)
             if event.symbol in self._session.awaited:
                 self._tell(Said(number, Subscribed(event.symbol)))
-        if not events:
+        if not events or (
+            len(events) == 1 and isinstance(events[0], (Numbered, Opened))
+        ):  # nothing of a book
             for word in self._place.dialect.hear(payload):
                 self._tell(Said(number, word))
 

@@ -61,10 +61,13 @@ class Want:
         self.stage, self.due_s = stage, until_s
 
     def again(self, stage: Stage, now: float) -> None:
-        """Be asked for again, at once if it was in sync for long, else after a delay that grows."""
+        """Be asked for again, at once if it was in sync for long, else after a delay that grows.
+
+        One that never came is asked for by itself from then on: it may be what keeps others from coming.
+        """
         steady = self._forgive(now)
+        self.alone |= self.stage is not Stage.SYNCED
         self.stage, self.due_s = stage, now if steady else now + self._delays.next_s()
-        self.alone = True
 
     def sync(self, now: float) -> None:
         """Be in sync."""
