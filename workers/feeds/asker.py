@@ -168,6 +168,7 @@ class Asker:
         due = [want for want in self._wants.values() if want.stage is Stage.TO_ASK and want.due_s <= now]
         if not due:
             return False
+        due.sort(key=lambda want: want.due_s)  # repeated questions delay no first one
         first = due[0]
         together = [want for want in due if not want.alone and want.asked is first.asked]
         wants = [first] if first.alone else together[: self._dialect.LIMITS.batch]
@@ -200,6 +201,7 @@ class Asker:
 
     def _fetch_due(self, now: float) -> list[Action]:
         due = [want for want in self._wants.values() if want.stage is Stage.TO_FETCH and want.due_s <= now]
+        due.sort(key=lambda want: want.due_s)
         actions: list[Action] = []
         for want in due[: max(0, FETCHES - self._fetching())]:
             if self._fetches.free_s(now) <= now:
