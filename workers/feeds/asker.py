@@ -72,8 +72,9 @@ class Asker:
         self.awaited.clear()
 
     def say(self, payload: bytes) -> None:
-        """Say this before any further question."""
-        self._firsts.append(payload)
+        """Say this before any further question; once is enough if it has waited since the last time."""
+        if payload not in self._firsts:
+            self._firsts.append(payload)
 
     # what is heard of symbols -----------------------------------------------------------------------------
 
