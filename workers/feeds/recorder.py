@@ -204,13 +204,17 @@ def _gap(count: int) -> bytes:
     return b"# %d messages are missing here" % count
 
 
+def _put(file: FileIO, data: memoryview) -> int:
+    return file.write(data)
+
+
 def _write_whole(stream: _Stream, text: bytes) -> None:
     """Write whole lines, or none of them."""
     assert stream.file is not None
     left = memoryview(text)
     try:
         while left:
-            left = left[stream.file.write(left) :]
+            left = left[_put(stream.file, left) :]
     except OSError:
         stream.file.truncate(stream.size)
         stream.file.seek(stream.size)
