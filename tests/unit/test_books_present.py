@@ -94,7 +94,8 @@ def test_bitget() -> None:
     (alone,) = parse("bitget", bitget("update", seq=9, checksum=-5))
     assert alone[:4] == ("usdt:AB", 9, 9, -2)
     whole = bitget("snapshot", seq="9", pseq=0)
-    assert parse("bitget", whole) == (Snapshot("usdt:AB", 9, at, *levels, Proof(*shares, None)),)
+    snapshot = Snapshot("usdt:AB", 9, at, *levels, Proof(*shares, None), chained=True)
+    assert parse("bitget", whole) == (snapshot,)
 
 
 @pytest.mark.parametrize(
@@ -422,6 +423,33 @@ def test_a_damaged_message_about_several_books_costs_all() -> None:
     hear(heard, "coinbase", coinbase(2, good, bad))
     assert in_sync(heard) == []
     assert heard.book("A-B").bid == 1.5
+
+
+def test_noise_on_coinbase_costs_nothing_unless_a_number_is_missing_then() -> None:
+    heard = two_books()
+    hear(heard, "coinbase", b"\x00", b"{", b'{"channel":"l2_data","client_id":"","times')
+    hear(heard, "coinbase", coinbase(2, book("update", "A-B", LEVEL)))
+    assert (in_sync(heard), total_bad(heard)) == (["A-B", "C-D"], 3)
+    hear(heard, "coinbase", b"what was number 3", coinbase(4, {}, channel="heartbeats"))
+    assert (in_sync(heard), total_bad(heard)) == ([], 5)
+
+
+def okx(symbol: str, **ids: int) -> Any:
+    data = {"asks": [], "bids": [["1.5", "3", "0", "2"]], "checksum": 0, "ts": "1649290077496"}
+    argument = {"channel": "books", "instId": symbol}
+    return {"action": "update", "arg": argument, "data": [data | ids]}
+
+
+@pytest.mark.parametrize(("ids", "left"), [({"seqId": 5}, ["A-B", "C-D"]), ({}, [])])
+def test_noise_costs_no_book_whose_changes_are_chained(ids: Any, left: list[str]) -> None:
+    heard = market("okx", "A-B", "C-D")
+    for symbol in heard.symbols:
+        hear(heard, "okx", okx(symbol, **ids, prevSeqId=-1) | {"action": "snapshot"})
+    hear(heard, "okx", b"{")
+    assert in_sync(heard) == left
+    if left:
+        hear(heard, "okx", okx("A-B", seqId=9, prevSeqId=7), okx("C-D", seqId=9, prevSeqId=5))
+        assert in_sync(heard) == ["C-D"]
 
 
 def test_a_new_connection_of_coinbase_counts_from_0_and_has_no_books() -> None:

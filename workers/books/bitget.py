@@ -137,7 +137,7 @@ def _book(action: object, data: dict[str, Any], symbol: str) -> Event:
     proof = Proof(bid_texts, ask_texts, (value or None) if chained else value)
     last_id = texts.numbered(data, "seq", symbol) if chained or "seq" in data else event_ns
     if action == "snapshot":
-        return Snapshot(symbol, last_id, event_ns, bids, asks, proof)
+        return Snapshot(symbol, last_id, event_ns, bids, asks, proof, chained=chained)
     if action != "update":
         raise BadMessageError("neither snapshot nor update", symbol)
     before = _ONLY_ID if "seq" in data else _ONLY_TIME

@@ -46,6 +46,7 @@ class Book:
 
     Attributes:
         bid, ask: best prices; -inf and +inf when the side is empty.
+        chained: whether a message that was lost shows at the next one.
         synced: whether the levels are the venue's. Only `load` makes it true.
         fault: why the book is not in sync, for a log.
         n_applied: deltas applied (snapshots are not counted).
@@ -71,6 +72,7 @@ class Book:
         "_snapshot_id",
         "ask",
         "bid",
+        "chained",
         "fault",
         "faults",
         "limit",
@@ -93,7 +95,7 @@ class Book:
         self._snapshot_id = -1
         self._limit = self.limit = 0
         self.bid, self.ask = -inf, inf
-        self.synced = False
+        self.synced, self.chained = False, rules.chained
         self.fault = "no snapshot yet"
         self.faults = [0] * len(Fault)
         self.n_applied = self.n_dropped = self.n_crc_ok = self.n_absent = 0
@@ -200,7 +202,7 @@ class Book:
     def refuse(self, fault: Fault) -> bool:
         """Count a message that can't be used. Where no id would show its loss, the book is out of sync."""
         self.faults[fault] += 1
-        if not self._rules.chained:
+        if not self.chained:
             self.lose(f"a message was refused: {fault.name.lower().replace('_', ' ')}")
         return False
 
@@ -308,6 +310,7 @@ class Book:
         self._ask_side.replace(snapshot.asks, () if proof is None else proof.asks)
         self.bid, self.ask = self._best_bid(), self._best_ask()
         self.n_crc_ok += proof is not None and proof.checksum is not None
+        self.chained = self._rules.chained or snapshot.chained
         self._snapshot_id, self._limit = snapshot.last_id, self.limit or snapshot.limit
         self._careful = self._rules.checksum is not None or bool(self._limit)
         self._after = None if self._rules.joins is not None else snapshot.last_id

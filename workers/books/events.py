@@ -49,6 +49,8 @@ class Snapshot(NamedTuple):
     proof: Proof | None = None
     limit: int = 0
     """Levels of a side that the venue goes on telling about; 0: all."""
+    chained: bool = False
+    """Changes name the one before them, though not in each dialect of the venue: see `Rules.chained`."""
 
 
 class Trade(NamedTuple):

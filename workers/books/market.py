@@ -54,7 +54,6 @@ class Market:
         }
         self._first = self._entries[symbols[0]]
         self._others = frozenset(others) - set(symbols)
-        self._rules = rules
         self._channels: dict[int, Opened] = {}
         self._next: int | None = None  # number of the connection's next message; None: not known
         self._silence = 0
@@ -97,6 +96,8 @@ class Market:
         if error.number is not None:
             self._count(error.number)
         symbol, of_book = error.symbol, error.of_book
+        if error.number is None and self._next is not None:
+            of_book = False  # the number that it had, if it was a message, is missing at the next one
         opened = self._channels.get(-1 if error.channel is None else error.channel)
         if symbol is None and opened is not None:
             symbol, of_book = opened.symbol, opened.of_book
@@ -107,9 +108,10 @@ class Market:
             self.n_ignored += 1
         else:
             self._first.refuse(error.fault if symbol is None else Fault.UNKNOWN_SYMBOL, of_book=False)
-            if symbol is None and of_book and not self._rules.chained:
+            if symbol is None and of_book:
                 for each in self._entries.values():
-                    each.lose(f"a message of unknown symbol: {error}")
+                    if not each.book.chained:
+                        each.lose(f"a message of unknown symbol: {error}")
 
     def begin_anew(self, symbols: Iterable[str], why: str) -> None:
         """Take books for lost at once: their connection ended, or they were asked for anew."""

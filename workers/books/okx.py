@@ -98,7 +98,7 @@ def _book(action: object, data: dict[str, Any], symbol: str) -> Event:
     proof = Proof(bid_texts, ask_texts, value or None)
     last_id = texts.whole(data, "seqId", symbol) if "seqId" in data else event_ns
     if action == "snapshot":
-        return Snapshot(symbol, last_id, event_ns, bids, asks, proof)
+        return Snapshot(symbol, last_id, event_ns, bids, asks, proof, chained="seqId" in data)
     if action == "update":
         previous_id = texts.whole(data, "prevSeqId", symbol) if "seqId" in data else _NO_ID
         return Delta(symbol, last_id, last_id, previous_id, event_ns, bids, asks, proof)
