@@ -2,8 +2,10 @@
 
 import json
 from decimal import Decimal
+from pathlib import Path
 from zlib import crc32
 
+import exchange
 import pytest
 from exchange.bitget import Bitget
 from exchange.kraken import Kraken, checksum
@@ -127,3 +129,9 @@ def test_a_peer_knows_its_channels():
     peer.channels["books", "A"] = None
     assert peer.symbols("books") == ["A"]
     assert peer.symbols("trades") == []
+
+
+def test_the_venues_know_nothing_of_what_is_tested_with_them():
+    files = list(Path(exchange.__file__).parent.glob("*.py"))
+    assert len(files) > 15
+    assert [each.name for each in files if "dolphin_mp" in each.read_text()] == []
