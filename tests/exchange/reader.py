@@ -41,7 +41,7 @@ class Reader:
 
     def __enter__(self) -> Self:
         client = connect(
-            self.venue.url, compression=None, max_size=None, ping_interval=None, close_timeout=0.2
+            self.venue.url, compression=None, max_size=None, max_queue=1 << 20, close_timeout=0.2
         )
         self.socket = self._open.enter_context(client)
         return self
@@ -90,7 +90,7 @@ class Reader:
             while time.monotonic() < deadline:
                 answered = pong.is_set()
                 try:
-                    self._take(str(self.socket.recv(timeout=0 if answered else 0.01)))
+                    self._take(str(self.socket.recv(timeout=0.01)))
                 except TimeoutError:
                     if answered:
                         return True

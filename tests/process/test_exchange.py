@@ -336,6 +336,8 @@ def test_a_late_snapshot_is_of_the_time_when_it_was_asked_for(venue, symbol):
         venue.wait_until(lambda: venue.exchange.rest.held == 1)
         asked_at = venue.truth.tops[symbol][-1]
         venue.move(3)
+        ids = [told.last_id for told in venue.truth.sent(symbol, 1) if told.kind == "update"]
+        assert venue.truth.tops[symbol][0][0] < asked_at[0] < ids[0]  # it lies between two messages
         venue.release_rest()
         asking.join(10)
         assert reader.books[symbol].last_id == asked_at[0]

@@ -116,7 +116,7 @@ def test_binance_pushes_what_belongs_to_the_route():
     with open_venue("binance-futures", "BTCUSDT") as venue:
         for route, kinds in (("/public", {"depthUpdate"}), ("/market", {"aggTrade"}), ("", {"depthUpdate"})):
             url = venue.url.replace("/public/stream", f"{route}/ws/btcusdt@depth/btcusdt@aggTrade")
-            with connect(url, max_queue=None) as client:
+            with connect(url, max_queue=1 << 20) as client:
                 venue.wait_until(lambda: venue.connections == 1)
                 venue.move(40)
                 texts = [json.loads(client.recv(timeout=10)) for _ in range(20)]

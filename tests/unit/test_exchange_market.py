@@ -1,11 +1,17 @@
 """The market of the local venues, their limits and checksums, without a network."""
 
+import json
+from decimal import Decimal
+from pathlib import Path
+from zlib import crc32
+
+import exchange
 import pytest
 from exchange.bitget import Bitget
-from exchange.kraken import checksum
+from exchange.kraken import Kraken, checksum
 from exchange.market import Market
 from exchange.meter import Limit, Meter
-from exchange.words import Peer
+from exchange.words import Message, Peer
 
 
 def market(seed=3, tick="0.10", lot="0.001", price="25000"):
@@ -80,12 +86,31 @@ def test_krakens_checksum_is_that_of_its_documentation():
     assert checksum(one, bids | {1: 7}, asks | {2000: 7}) == 974947235
 
 
+def test_kraken_deletes_no_level_that_was_only_pushed_out_of_reach():
+    one = market(lot="0.00000001")
+    words, peer = Kraken({"X": one}), Peer(1, "/v2")
+    words.hear(peer, '{"method":"subscribe","params":{"channel":"book","symbol":["X"],"depth":10}}')
+    pushed_out = 0
+    for at in range(300):
+        shown = peer.shown["X"][0]
+        update = one.tell(at)
+        texts = words.update(peer, Message(update, one.told_bids, one.told_asks))
+        deleted = {
+            Decimal(level["price"])
+            for text in texts
+            for level in json.loads(text, parse_float=str)["data"][0]["bids"]
+            if Decimal(level["qty"]) == 0
+        }
+        gone = {price for price in shown if price not in one.bids}
+        assert deleted == {one.price(price) for price in gone}
+        pushed_out += len(shown.keys() - gone - peer.shown["X"][0].keys())
+    assert pushed_out > 10
+
+
 def test_bitgets_checksum_takes_the_sides_in_turn_and_is_signed():
     one = market(tick="0.1", lot="1", price="1")
     words = Bitget({"X": one})
     bids, asks = {33661: 7}, {33668: 9, 33680: 8, 33720: 8}
-    from zlib import crc32
-
     plain = crc32(b"3366.1:7:3366.8:9:3368.0:8:3372.0:8")
     assert words.checksum(one, bids, asks) % 2**32 == plain
     assert -(2**31) <= words.checksum(one, bids, asks) < 2**31
@@ -104,3 +129,9 @@ def test_a_peer_knows_its_channels():
     peer.channels["books", "A"] = None
     assert peer.symbols("books") == ["A"]
     assert peer.symbols("trades") == []
+
+
+def test_the_venues_know_nothing_of_what_is_tested_with_them():
+    files = list(Path(exchange.__file__).parent.glob("*.py"))
+    assert len(files) > 15
+    assert [each.name for each in files if "dolphin_mp" in each.read_text()] == []
