@@ -52,7 +52,7 @@ def whose_is_unknown(name: VenueName, fault: str) -> bool:
     """Tell whether a fault may have been any book's, so that it costs all of them their sync."""
     if name == "coinbase":  # all messages of a connection are numbered together
         return fault in {"cut", "garbage", "lost", "repeated", "swapped"}
-    return fault == "garbage" and name == "kraken"  # elsewhere the next message of each book shows it
+    return fault == "garbage" and name in {"bitget", "kraken"}  # elsewhere each book's next message shows it
 
 
 def check_untouched(client: Client, symbol: str) -> None:

@@ -14,6 +14,7 @@ Each line may import only the lines above it, and all of them `dolphin_mp.worker
     clock        the feed's time, which never runs backward
     recorder     raw messages to rotated files, in the format that `books.capture` reads
     fetch        one HTTP request
+    sockets      websockets, opened and spoken to
     line         one connection: socket, HTTP and clock to the session, events to a market
     live         the connections of a feed, their books as one record
 """

@@ -7,14 +7,12 @@ befalls one touches no book of another.
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections import deque
-from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dolphin_mp.workers.books.events import BadMessageError, Numbered, Opened
 from dolphin_mp.workers.books.market import Market
-from dolphin_mp.workers.feeds import fetch, recorder
+from dolphin_mp.workers.feeds import fetch, recorder, sockets
 from dolphin_mp.workers.feeds.dialect import Refused, Subscribed
 from dolphin_mp.workers.feeds.session import Phase, Session
 from dolphin_mp.workers.feeds.vocabulary import (
@@ -42,8 +40,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from random import Random
 
-    from websockets.asyncio.client import ClientConnection
-
     from dolphin_mp.workers.books.venues import Venue
     from dolphin_mp.workers.feeds.clock import FeedClock
     from dolphin_mp.workers.feeds.dialect import Dialect
@@ -52,12 +48,6 @@ if TYPE_CHECKING:
 
 REPLIES = "http.0"
 """What the recording of REST replies is called."""
-OPEN_S = 10.0
-"""Within which a socket stands, TLS and handshake included (chosen)."""
-CLOSE_S = 1.0
-"""Granted to the other end to close a socket in good manners (chosen)."""
-MOST_BYTES = 32 << 20
-"""Of one message (chosen: the largest snapshots known have some 10 MB)."""
 UNASKED_WAIT_S = {418: 300.0, 429: 60.0}
 """Granted to a server that turns requests away and doesn't say for how long (chosen)."""
 
@@ -207,10 +197,10 @@ class Line:
 
         wait_s, speaker = 0.0, None
         try:
-            socket = await _connect(self._place.ws_url)
+            socket = await sockets.connect(self._place.ws_url)
             try:
                 self._stand(number)
-                speaker = self._group.create_task(_speak(socket, outgoing))
+                speaker = self._group.create_task(sockets.speak(socket, outgoing))
                 while True:
                     self._hear(number, await socket.recv(decode=False))
             finally:
@@ -265,7 +255,7 @@ class Line:
     async def _fetch(self, symbol: str, number: int) -> None:
         url = self._place.dialect.snapshot_url(self._place.rest_url, symbol)
         try:
-            reply = await fetch.get(url, _tls() if url.startswith("https:") else None)
+            reply = await fetch.get(url, sockets.tls() if url.startswith("https:") else None)
         except (OSError, fetch.BadReplyError) as error:
             self._tell(Fetched(number, symbol, str(error) or type(error).__name__))
             return
@@ -299,43 +289,6 @@ class Line:
         market.take(snapshot, now_ns)
         book = market.book(symbol)
         return "" if book.synced else f"it is no help: {book.fault}"
-
-
-async def _connect(url: str) -> ClientConnection:
-    """Open a socket.
-
-    Without compression: inflating costs more than it saves, at rates of some MB/s. Without the library's
-    pings: its pongs would come from a gateway behind which nothing moves, and silence decides anyway.
-    """
-    from websockets.asyncio.client import connect
-
-    return await connect(
-        url,
-        ssl=_tls() if url.startswith("wss:") else None,
-        proxy=None,
-        compression=None,
-        max_size=MOST_BYTES,
-        open_timeout=OPEN_S,
-        close_timeout=CLOSE_S,
-        ping_interval=None,
-        user_agent_header="dolphin-mp",
-    )
-
-
-async def _speak(socket: ClientConnection, outgoing: asyncio.Queue[bytes]) -> None:
-    """Say what is to be said until the connection ends, which whoever hears will notice."""
-    from websockets.exceptions import ConnectionClosed
-
-    try:
-        while True:
-            await socket.send(await outgoing.get(), text=True)
-    except ConnectionClosed:
-        return
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    return ssl.create_default_context()
 
 
 def _wait_s(status: int, said_s: float) -> float:
