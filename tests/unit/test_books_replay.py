@@ -353,3 +353,15 @@ def test_symbols_are_found_wherever_they_are_subscribed_to(capture: Callable[...
     noise = [depth(1000.0 + n / 1000, n, n, n - 1) for n in range(1, 300)]
     replay, _ = played(capture([RECORDED[0], *noise, asked(1000.9, "AAUSDT")], []))
     assert replay.symbols == ("AAUSDT",)
+
+
+def test_what_was_held_on_a_lost_connection_is_not_held_for_the_next(capture: Callable[..., Path]) -> None:
+    socket = [
+        *RECORDED[:4],  # held, for no snapshot has come
+        "wss://x/stream <-> 1001.0",
+        asked(1001.0, "AAUSDT", "BBUSDT"),
+        depth(1001.1, 51, 52, 50, b=[["9.7", "1"]]),
+    ]
+    replay, _ = played(capture(socket, [reply(1001.2, 51, [["8", "1"]], [["11", "3"]])]))
+    book = replay.market.book("AAUSDT")
+    assert (book.synced, book.bid, book.n_applied, book.n_bad, book.n_dropped) == (True, 9.7, 1, 0, 0)

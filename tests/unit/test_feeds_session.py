@@ -366,3 +366,14 @@ def test_after_a_stop_nothing_is_done() -> None:
     for event in (Tick(), Lost("A"), Closed(1, "gone"), Start(), Connected(2), Stop()):
         assert session.on(event, 100.0) == []
     assert session.deadline_s() == inf
+
+
+def test_what_was_to_be_said_on_a_lost_connection_is_not_said_on_the_next() -> None:
+    session = made([f"S{number}" for number in range(3)], FakeDialect(SLOW))
+    session.on(Start(), 0.0)
+    session.on(Connected(1), 0.0)
+    session.on(Said(1, Answer(b"one")), 0.1)
+    assert sent(session.on(Said(1, Answer(b"two")), 0.2)) == []
+    session.on(Closed(1, "gone"), 0.3)
+    session.on(Tick(), session.deadline_s())
+    assert sent(session.on(Connected(2), 3.0)) == [b"sub S0 S1"]  # and the limit is the connection's
