@@ -288,3 +288,80 @@ def test_a_venue_that_is_subscribed_to_by_message(tmp_path: Path) -> None:
     assert rows["bid"][0] == 0.3
     assert isnan(rows["bid"][1])
     assert rows["at_ns"].tolist() == [frame, frame]
+
+
+def asked(at: float, *symbols: str, method: str = "SUBSCRIBE") -> str:
+    params = [f"{symbol.lower()}@depth@100ms" for symbol in symbols]
+    return f"wss://x/stream <- {at}: {orjson.dumps({'method': method, 'params': params, 'id': 1}).decode()}"
+
+
+RECORDED = [
+    "wss://x/stream <-> 1000.0",
+    asked(1000.0, "AAUSDT", "BBUSDT"),
+    depth(1000.1, 9, 10, 8, b=[["9", "1"]]),
+    depth(1000.2, 11, 11, 10, b=[["9.5", "1"]]),
+    depth(1000.4, 12, 12, 11, b=[["9.6", "1"]]),
+]
+
+
+def played(folder: Path) -> tuple[Replay, list[tuple[Any, ...]]]:
+    updates: list[tuple[Any, ...]] = []
+    replay = Replay(folder, BINANCE, changed=updates.append)
+    for _ in replay.frames(INTERVAL_NS):
+        pass
+    return replay, updates
+
+
+def test_a_snapshot_of_a_subscribed_symbol_comes_in_its_turn(capture: Callable[..., Path]) -> None:
+    replies = [reply(1000.3, 10, [["8", "1"]], [["11", "3"]])]
+    replay, updates = played(capture(RECORDED, replies))
+    assert replay.symbols == ("AAUSDT", "BBUSDT")
+    assert [(update[1], update[-2]) for update in updates] == [
+        (8.0, START_NS + 300_000_000),
+        (9.0, START_NS + 300_000_000),  # what was held for it comes with it
+        (9.5, START_NS + 300_000_000),
+        (9.6, START_NS + 400_000_000),
+    ]
+
+
+@pytest.mark.parametrize("again", [asked(1000.5, "AAUSDT"), "wss://x/stream <-> 1000.5"])
+def test_a_book_begins_anew_where_it_or_its_connection_is_asked_for_anew(
+    capture: Callable[..., Path], again: str
+) -> None:
+    socket = [*RECORDED, again, depth(1000.6, 13, 13, 12, b=[["9.7", "1"]])]
+    replies = [reply(1000.3, 10, [["8", "1"]], [["11", "3"]])]
+    replay, updates = played(capture(socket, replies))
+    assert (updates[-1][1], updates[-1][-1]) == (9.6, 0)
+    assert not replay.market.book("AAUSDT").synced
+    replies.append(reply(1000.7, 13, [["9", "1"]], [["11", "3"]]))
+    replay, updates = played(capture(socket, replies))
+    book = replay.market.book("AAUSDT")
+    assert (book.synced, book.resyncs, book.n_bad) == (True, 1, 0)
+    assert updates[-1][1] == 9.7
+
+
+def test_another_connection_touches_no_book(capture: Callable[..., Path]) -> None:
+    folder = capture(RECORDED, [reply(1000.3, 10, [["8", "1"]], [["11", "3"]])])
+    other = ["wss://x/stream <-> 1000.0", asked(1000.0, "CCUSDT"), "wss://x/stream <-> 1000.5"]
+    (folder / "BINANCE_FUTURES.ws.2.0").write_text("\n".join(other) + "\n")
+    replay, updates = played(folder)
+    assert "CCUSDT" in replay.symbols
+    assert all(update[-1] for update in updates)
+
+
+def test_symbols_are_found_wherever_they_are_subscribed_to(capture: Callable[..., Path]) -> None:
+    noise = [depth(1000.0 + n / 1000, n, n, n - 1) for n in range(1, 300)]
+    replay, _ = played(capture([RECORDED[0], *noise, asked(1000.9, "AAUSDT")], []))
+    assert replay.symbols == ("AAUSDT",)
+
+
+def test_what_was_held_on_a_lost_connection_is_not_held_for_the_next(capture: Callable[..., Path]) -> None:
+    socket = [
+        *RECORDED[:4],  # held, for no snapshot has come
+        "wss://x/stream <-> 1001.0",
+        asked(1001.0, "AAUSDT", "BBUSDT"),
+        depth(1001.1, 51, 52, 50, b=[["9.7", "1"]]),
+    ]
+    replay, _ = played(capture(socket, [reply(1001.2, 51, [["8", "1"]], [["11", "3"]])]))
+    book = replay.market.book("AAUSDT")
+    assert (book.synced, book.bid, book.n_applied, book.n_bad, book.n_dropped) == (True, 9.7, 1, 0, 0)

@@ -244,7 +244,15 @@ def test_a_step_ends_when_it_is_asked_to_stop(capture: Path) -> None:
             "no capture at /nowhere/at/all: No such file or directory",
         ),
         ({"feed": "replay", "path": "/proc/self/fdinfo"}, r"has no file BINANCE_FUTURES\.ws"),
-        ({"feed": "live"}, "option feed is 'live': it must be one of sim, replay"),
+        ({"feed": "dead"}, "option feed is 'dead': it must be one of sim, replay, live, record"),
+        ({"feed": "live"}, 'feed = "live" needs option symbols, in the venue\'s own names'),
+        ({"feed": "record", "path": "x"}, 'feed = "record" needs option symbols'),
+        ({"feed": "record", "symbols": ["A"]}, 'feed = "record" needs option path'),
+        ({"feed": "live", "symbols": ["A"], "path": "x"}, 'not for "live"'),
+        ({"feed": "live", "symbols": ["A"], "url": "http://x"}, "option url is 'http://x': it must begin"),
+        ({"feed": "live", "symbols": ["A"], "rest_url": "ws://x"}, "option rest_url is 'ws://x'"),
+        ({"feed": "live", "symbols": ["A"], "file_mb": 0.0}, "option file_mb is 0.0: it must be more than 0"),
+        ({"feed": "live", "symbols": ["A"], "total_mb": float("nan")}, "option total_mb is nan"),
         ({"venue": "mtgox"}, "option venue is 'mtgox': it must be one of binance-futures, binance-delivery"),
         ({"path": "x"}, 'option path is for feed = "replay"'),
         ({"speed": -1.0}, "option speed is -1.0"),
@@ -269,3 +277,18 @@ def test_more_symbols_than_rows_is_said_at_the_start(capture: Path) -> None:
     path.write_text(path.read_text().replace("aausdt@depth@100ms", "aausdt@depth/bbusdt@depth"))
     with pytest.raises(ValueError, match="2 symbols don't fit 1 rows"):
         started(Options(feed="replay", path=str(capture), max_symbols=1), Recorder())
+
+
+def test_only_a_live_feed_has_a_run_of_its_own() -> None:
+    assert not hasattr(OrderBook, "run")
+    assert not hasattr(started(Options(), Recorder()), "run")
+    book = started(Options(feed="live", venue="kraken", symbols=["BTC/USD"]), Recorder())
+    assert callable(book.run)
+
+
+def test_a_recording_whose_bounds_can_not_hold_is_said_at_the_start(tmp_path: Path) -> None:
+    options = Options(
+        feed="record", venue="kraken", symbols=["BTC/USD"], path=str(tmp_path), file_mb=10.0, total_mb=20.0
+    )
+    with pytest.raises(ValueError, match="are too few for 2 files and a full one"):
+        started(options, Recorder())

@@ -1,8 +1,9 @@
-"""Binance USD-M futures: depth messages, REST snapshots and aggregated trades as events.
+"""Binance USD-M futures: depth messages, REST snapshots and trades as events.
 
 The socket sends no snapshot. It comes by REST with a ``lastUpdateId``; older messages are dropped, the first
 kept one must bridge it (``U <= lastUpdateId <= u``), and from then on each message's ``pu`` must be the
-last one's ``u``.
+last one's ``u``. Recordings of 2021 have ``aggTrade``; a present connection that carries depth carries
+``trade`` instead, the single fills of the same trades.
 
 Source: https://developers.binance.com/docs/derivatives/usds-margined-futures/websocket-market-streams/
 How-to-manage-a-local-order-book-correctly
@@ -23,6 +24,7 @@ CAPTURE = "BINANCE_FUTURES"
 
 _NAMED = re.compile(rb'"(?:stream|s)":\s*"([A-Za-z0-9_]{1,24})[@"]')
 _OTHER = re.compile(rb'"e":\s*"(?!depthUpdate")[A-Za-z0-9_]+"')
+_ANSWER = frozenset({"result", "error", "code"})
 
 
 def parse(payload: bytes) -> tuple[Event, ...]:
@@ -43,7 +45,9 @@ def parse(payload: bytes) -> tuple[Event, ...]:
         return (_delta(data),)
     if kind == "aggTrade":
         return (_trade(data),)
-    if type(kind) is str or "result" in data:  # another stream, or the answer to a subscription
+    if kind == "trade":  # one of the insurance fund or without a price says nothing of buyers and sellers
+        return (_trade(data),) if data.get("X", "MARKET") == "MARKET" else ()
+    if type(kind) is str or not _ANSWER.isdisjoint(data):  # another stream, or the answer to a subscription
         return ()
     raise broken(payload, "no event type")
 

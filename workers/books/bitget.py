@@ -1,9 +1,15 @@
-"""Bitget, ``books`` and ``trade`` of the first API: a snapshot, then changes, each with a CRC32.
+"""Bitget, ``books`` and ``trade`` of both APIs: a snapshot, then changes, with a CRC32 or chained by id.
 
-Spot and perpetuals share names, so a symbol carries its type: ``sp:EOSUSDT``, ``mc:UNIUSDT``. Messages have a
-time but no id. The checksum is made of the 25 best levels of both sides in turn, as they were written.
+Spot and perpetuals share names, so a symbol carries its type: ``sp:EOSUSDT`` and ``mc:UNIUSDT`` in the first
+API, ``spot:EOSUSDT``, ``usdt:UNIUSDT``, ``coin:BTCUSD`` and ``usdc:BTCPERP`` in the second. Messages of the
+first have a time but no id; their checksum is made of the 25 best levels of both sides in turn, as they were
+written. Those of the second have an id (``seq``), later also that of the one before (``pseq``), and then a
+checksum only if they like. A ``pseq`` of 0 says that the numbers began anew, which can't be told from a loss.
 
-Source: https://bitgetlimited.github.io/apidoc/en/spot/#depth-channel
+Source: https://bitgetlimited.github.io/apidoc/en/spot/#depth-channel;
+https://www.bitget.com/api-doc/contract/websocket/public/Order-Book-Channel as of November 2026;
+api-doc/uta/websocket/public/Order-Book-Channel for ``pseq``, which the second API has too
+(github.com/JKorf/Bitget.Net/pull/89, June 2026)
 """
 
 from __future__ import annotations
@@ -15,14 +21,17 @@ from zlib import crc32
 
 from dolphin_mp.workers.books import texts
 from dolphin_mp.workers.books.events import BadMessageError, Delta, Event, Fault, Proof, Snapshot, Trade
-from dolphin_mp.workers.books.rules import Checksum, Rules, not_before
+from dolphin_mp.workers.books.rules import Checksum, Rules
 
 CAPTURE = "BITGET"
 """How cryptofeed's raw captures name this venue."""
 
 _KEY = rb'"%s":\s*"([A-Za-z0-9_-]{1,24})"'
 _TYPE, _CHANNEL, _NAME = (re.compile(_KEY % key) for key in (b"instType", b"channel", b"instId"))
-_NO_ID = -1
+_ONLY_TIME, _ONLY_ID = -1, -2
+"""A message that can't name the one before it, and has a time or an id of its own."""
+_TYPES = {"spot": "SPOT", "usdt": "USDT-FUTURES", "coin": "COIN-FUTURES", "usdc": "USDC-FUTURES"}
+_SHORT = {kind: short for short, kind in _TYPES.items()}
 
 
 def checksum(bids: list[str], asks: list[str]) -> int:
@@ -32,7 +41,14 @@ def checksum(bids: list[str], asks: list[str]) -> int:
     return unsigned - (1 << 32) if unsigned >> 31 else unsigned
 
 
-RULES = Rules(follows=not_before, chained=False, checksum=Checksum(checksum, 25))
+def follows(delta: Delta, after: int) -> bool:
+    """Tell whether a message that can't name the one before it at least comes later."""
+    if delta.previous_id == _ONLY_TIME:
+        return delta.last_id >= after
+    return delta.previous_id == _ONLY_ID and delta.last_id > after
+
+
+RULES = Rules(follows=follows, chained=False, checksum=Checksum(checksum, 25))
 
 
 def parse(payload: bytes) -> tuple[Event, ...]:
@@ -81,7 +97,7 @@ def symbols_sent(payload: bytes) -> list[str]:
 def broken(payload: bytes, reason: str) -> BadMessageError:
     """Give the error for a message that can't be read, with the symbol that it seems to be about."""
     kind, channel, name = (pattern.search(payload, 0, 4096) for pattern in (_TYPE, _CHANNEL, _NAME))
-    symbol = f"{kind[1].decode().lower()}:{name[1].decode()}" if kind and name else None
+    symbol = _symbol(kind[1].decode(), name[1].decode()) if kind and name else None
     return BadMessageError(reason, symbol, of_book=not (channel and channel[1] != b"books"))
 
 
@@ -90,7 +106,17 @@ def symbol_of(argument: dict[str, Any]) -> str:
     kind, name = argument.get("instType"), argument.get("instId")
     if type(kind) is not str or type(name) is not str:
         raise BadMessageError("a message without an instrument")
-    return f"{kind.lower()}:{name}"
+    return _symbol(kind, name)
+
+
+def instrument_of(symbol: str) -> tuple[str, str]:
+    """Give the second API's type and name of a symbol."""
+    kind, _, name = symbol.rpartition(":")
+    return _TYPES.get(kind, kind.upper()), name
+
+
+def _symbol(kind: str, name: str) -> str:
+    return f"{_SHORT.get(kind, kind.lower())}:{name}"  # a name may be 24 characters long with its type
 
 
 def _objects(message: dict[str, Any], symbol: str) -> list[dict[str, Any]]:
@@ -101,21 +127,29 @@ def _objects(message: dict[str, Any], symbol: str) -> list[dict[str, Any]]:
 
 
 def _book(action: object, data: dict[str, Any], symbol: str) -> Event:
-    proof = data.get("checksum")
-    if type(proof) is not int:
+    chained = "pseq" in data
+    value = data.get("checksum", 0 if chained else None)
+    if type(value) is not int:
         raise BadMessageError("a book without its checksum", symbol, Fault.CHECKSUM)
     event_ns = texts.milliseconds(data, "ts", symbol)
     bids, asks = texts.both_sides(data.get("bids"), data.get("asks"), symbol)
-    proofs = Proof(list(map(":".join, data["bids"])), list(map(":".join, data["asks"])), proof)
+    bid_texts, ask_texts = list(map(":".join, data["bids"])), list(map(":".join, data["asks"]))
+    proof = Proof(bid_texts, ask_texts, (value or None) if chained else value)
+    last_id = texts.numbered(data, "seq", symbol) if chained or "seq" in data else event_ns
     if action == "snapshot":
-        return Snapshot(symbol, event_ns, event_ns, bids, asks, proofs)
-    if action == "update":
-        return Delta(symbol, event_ns, event_ns, _NO_ID, event_ns, bids, asks, proofs)
-    raise BadMessageError("neither snapshot nor update", symbol)
+        return Snapshot(symbol, last_id, event_ns, bids, asks, proof, chained=chained)
+    if action != "update":
+        raise BadMessageError("neither snapshot nor update", symbol)
+    before = _ONLY_ID if "seq" in data else _ONLY_TIME
+    previous_id = texts.numbered(data, "pseq", symbol) if chained else before
+    return Delta(symbol, last_id, last_id, previous_id, event_ns, bids, asks, proof)
 
 
 def _trades(raw: Any, symbol: str) -> tuple[Event, ...]:
-    if type(raw) is not list or set(map(type, raw)) - {list} or set(map(len, raw)) - {4}:
+    if type(raw) is not list or not set(map(type, raw)) <= {list, dict}:
+        raise BadMessageError("trades of another shape", symbol, of_book=False)
+    parts = [_parts(each) for each in raw]
+    if set(map(len, parts)) - {4}:
         raise BadMessageError("trades of another shape", symbol, of_book=False)
     return tuple(
         Trade(
@@ -125,5 +159,12 @@ def _trades(raw: Any, symbol: str) -> tuple[Event, ...]:
             texts.number(size, "a size", symbol, of_book=False),
             texts.sign_of(side, "buy", "sell", symbol),
         )
-        for time, price, size, side in raw
+        for time, price, size, side in parts
     )
+
+
+def _parts(trade: list[Any] | dict[str, Any]) -> list[Any]:
+    """Give time, price, size and side; the second API names them."""
+    if type(trade) is dict:
+        return [trade.get(key) for key in ("ts", "price", "size", "side")]
+    return list(trade)

@@ -46,11 +46,13 @@ class Book:
 
     Attributes:
         bid, ask: best prices; -inf and +inf when the side is empty.
+        chained: whether a message that was lost shows at the next one.
         synced: whether the levels are the venue's. Only `load` makes it true.
         fault: why the book is not in sync, for a log.
         n_applied: deltas applied (snapshots are not counted).
         n_dropped: messages older than the snapshot, or left aside until one comes.
         faults: messages refused, by reason: indexed by `Fault`.
+        limit: levels of a side that the subscription is for, which a snapshot may not say; 0: not said.
         n_crc_ok: messages and snapshots whose checksum was right.
         n_absent: deletes of levels that were not there, which is normal.
         snapshots: snapshots taken up.
@@ -70,8 +72,10 @@ class Book:
         "_snapshot_id",
         "ask",
         "bid",
+        "chained",
         "fault",
         "faults",
+        "limit",
         "n_absent",
         "n_applied",
         "n_crc_ok",
@@ -89,9 +93,9 @@ class Book:
         self._held: deque[Delta] = deque(maxlen=HELD)
         self._after: int | None = None  # the id that the next delta must follow; no id is None
         self._snapshot_id = -1
-        self._limit = 0
+        self._limit = self.limit = 0
         self.bid, self.ask = -inf, inf
-        self.synced = False
+        self.synced, self.chained = False, rules.chained
         self.fault = "no snapshot yet"
         self.faults = [0] * len(Fault)
         self.n_applied = self.n_dropped = self.n_crc_ok = self.n_absent = 0
@@ -190,10 +194,15 @@ class Book:
             self.synced, self.fault = False, fault
             self._after = None
 
+    def begin_anew(self, fault: str) -> None:
+        """Be lost, and forget what was held: what comes next continues nothing that came before."""
+        self.lose(fault)
+        self._held.clear()
+
     def refuse(self, fault: Fault) -> bool:
         """Count a message that can't be used. Where no id would show its loss, the book is out of sync."""
         self.faults[fault] += 1
-        if not self._rules.chained:
+        if not self.chained:
             self.lose(f"a message was refused: {fault.name.lower().replace('_', ' ')}")
         return False
 
@@ -301,7 +310,8 @@ class Book:
         self._ask_side.replace(snapshot.asks, () if proof is None else proof.asks)
         self.bid, self.ask = self._best_bid(), self._best_ask()
         self.n_crc_ok += proof is not None and proof.checksum is not None
-        self._snapshot_id, self._limit = snapshot.last_id, snapshot.limit
+        self.chained = self._rules.chained or snapshot.chained
+        self._snapshot_id, self._limit = snapshot.last_id, self.limit or snapshot.limit
         self._careful = self._rules.checksum is not None or bool(self._limit)
         self._after = None if self._rules.joins is not None else snapshot.last_id
 

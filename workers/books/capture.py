@@ -45,12 +45,21 @@ class Kind(Enum):
 
 
 class Line(NamedTuple):
-    """One record: when, what, from where, and the bytes that the venue sent."""
+    """One record: when, what, from where, and the bytes that the venue sent.
+
+    `connection` is the middle of the file's name, where a connection begins: what it is called.
+    """
 
     recv_ns: int
     kind: Kind
     url: str
     payload: bytes
+    connection: str = ""
+
+
+def connection_of(path: Path) -> str:
+    """Give what the connection is called whose messages a file holds, however often it was rotated."""
+    return path.name.rpartition(".")[0]
 
 
 def capture_files(folder: Path, venue: str) -> list[Path]:
@@ -81,9 +90,17 @@ def read_file(path: Path) -> Iterator[Line]:
     """Give the lines of one file; blank ones and the configuration are left out."""
     with path.open("rb") as file:
         texts = (text.strip() for text in file)
-        yield from in_order(
+        lines = in_order(
             read_line(text) for text in texts if text and not text.startswith(b"configuration: ")
         )
+        for line in lines:
+            yield line if line.kind is not Kind.CONNECTED else line._replace(connection=connection_of(path))
+
+
+def read_sent(path: Path) -> Iterator[Line]:
+    """Give the lines of one file that are no messages of the venue, which it has few of."""
+    with path.open("rb") as file:
+        yield from (read_line(text.strip()) for text in file if text.startswith((b"wss://", b"ws://")))
 
 
 def in_order(lines: Iterable[Line]) -> Iterator[Line]:

@@ -1,7 +1,8 @@
 """Coinbase, ``level2`` of the Pro feed: a snapshot on the socket, then absolute sizes, and trades.
 
 There are neither ids nor checksums, so a loss can't be seen. What can be seen: times that run backward, and
-each message that can't be used.
+each message that can't be used. Messages with a channel instead of a type are of the Advanced Trade feed,
+which `coinbase_advanced` reads.
 
 Source: https://docs.cloud.coinbase.com/exchange/docs/websocket-channels (level2, matches)
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from dolphin_mp.workers.books import texts
+from dolphin_mp.workers.books import coinbase_advanced, texts
 from dolphin_mp.workers.books.events import BadMessageError, Delta, Event, Snapshot, Trade
 from dolphin_mp.workers.books.rules import Rules, not_before
 
@@ -45,6 +46,8 @@ def parse(payload: bytes) -> tuple[Event, ...]:
         return (_trade(message),)
     if type(kind) is str:
         return ()
+    if type(message) is dict and type(message.get("channel")) is str:
+        return coinbase_advanced.parse(message, payload)
     raise broken(payload, "no type")
 
 
@@ -63,6 +66,8 @@ def symbols_sent(payload: bytes) -> list[str]:
     try:
         message = texts.decode(payload)
         products: list[Any] = []
+        if message.get("channel") == "level2":
+            products += message.get("product_ids", ())
         for channel in message.get("channels", ()):
             own = channel if type(channel) is dict else {"name": channel}
             if own["name"].startswith("level2"):
@@ -74,6 +79,8 @@ def symbols_sent(payload: bytes) -> list[str]:
 
 def broken(payload: bytes, reason: str) -> BadMessageError:
     """Give the error for a message that can't be read, with the symbol that it seems to be about."""
+    if payload.startswith(b'{"channel":'):
+        return coinbase_advanced.broken(payload, reason)
     named = _NAMED.search(payload, 0, 4096)
     other = _OTHER.search(payload, 0, 4096)
     return BadMessageError(reason, named[1].decode() if named else None, of_book=other is None)

@@ -1,7 +1,8 @@
-"""Deribit, ``book.INSTRUMENT.raw`` and ``trades``: a snapshot on the socket, then changes chained by id.
+"""Deribit, ``book.INSTRUMENT.raw`` or ``.100ms`` and ``trades``: a snapshot, then changes chained by id.
 
 Prices and amounts are JSON numbers, and each level says whether it is new, changed or deleted. Each change
-names the one before it (``prev_change_id``). A side of an option's book is often empty.
+names the one before it (``prev_change_id``). A side of an option's book is often empty. Recordings of 2021
+have ``raw``, which needs a login now; what is gathered over 100 ms has the same shape.
 
 Source: https://docs.deribit.com/#book-instrument_name-interval
 """
@@ -9,7 +10,7 @@ Source: https://docs.deribit.com/#book-instrument_name-interval
 from __future__ import annotations
 
 import re
-from typing import Any, TypeGuard
+from typing import Any
 
 from dolphin_mp.workers.books import texts
 from dolphin_mp.workers.books.events import BadMessageError, Delta, Event, Fault, Levels, Snapshot, Trade
@@ -95,7 +96,7 @@ def _levels(raw: Any, symbol: str) -> Levels:
         raise BadMessageError("a side is no list of [action, price, amount]", symbol)
     levels: Levels = []
     for action, price, amount in raw:
-        if not _is_number(price) or not _is_number(amount) or amount < 0:
+        if not texts.is_number(price) or not texts.is_number(amount) or amount < 0:
             raise BadMessageError("a price or amount is no number", symbol, Fault.VALUE)
         if action not in ("new", "change", "delete"):
             raise BadMessageError("a level neither new, changed nor deleted", symbol)
@@ -115,12 +116,8 @@ def _trade(data: dict[str, Any]) -> Trade:
     symbol, price, amount = data.get("instrument_name"), data.get("price"), data.get("amount")
     if type(symbol) is not str:
         raise BadMessageError("a trade without its instrument", of_book=False)
-    if not (_is_number(price) and _is_number(amount) and price > 0 and amount > 0):
+    if not (texts.is_number(price) and texts.is_number(amount) and price > 0 and amount > 0):
         raise BadMessageError("a trade of no price or amount", symbol, Fault.VALUE, of_book=False)
     bought = texts.sign_of(data.get("direction"), "buy", "sell", symbol)
     event_ns = texts.milliseconds(data, "timestamp", symbol, of_book=False)
     return Trade(symbol, event_ns, float(price), float(amount), bought)
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return type(value) in (int, float)  # a bool is neither

@@ -30,6 +30,7 @@ class Entry:
         rules: the venue's.
         report: hears one line when the book loses its sync or finds it again.
         tell: hears of each change of the top, as a row of `record.UPDATE`.
+        turned: hears, with the symbol, that the book is in sync now, or is no more.
 
     Attributes:
         changed: whether something happened since the row was given.
@@ -43,6 +44,7 @@ class Entry:
         "_ofi",
         "_report",
         "_told",
+        "_turned",
         "_windows",
         "book",
         "changed",
@@ -61,6 +63,7 @@ class Entry:
         rules: Rules,
         report: Callable[[str], None],
         tell: Callable[[tuple[Any, ...]], None] | None,
+        turned: Callable[[str, bool], None] | None = None,
     ) -> None:
         self.symbol, self.row = symbol, row
         self.book = Book(rules)
@@ -70,7 +73,7 @@ class Entry:
         self._label = symbol.encode()
         self._windows, self._micro = Windows(), MicroPrice()
         self._numbers: Numbers | None = None  # of the book as it is; None: to be computed
-        self._report, self._told = report, tell
+        self._report, self._told, self._turned = report, tell, turned
         self.changed = True
         self.due_ns = NEVER
 
@@ -107,6 +110,11 @@ class Entry:
             self.changed = True
             self.book.lose(why)
             self._lost()
+
+    def begin_anew(self, why: str) -> None:
+        """Take the book for lost, and what was held for it too."""
+        self.lose(why)
+        self.book.begin_anew(why)
 
     def values(self, now_ns: int, silent_ns: int) -> tuple[Any, ...]:
         """Give the row in the order of `BOOK`'s fields as of then."""
@@ -149,6 +157,8 @@ class Entry:
         book = self.book
         synced, resyncs = book.synced, book.resyncs
         done = book.load(snapshot, lambda event: self._follow(event, recv_ns))
+        if done and not synced and self._turned is not None:
+            self._turned(self.symbol, True)
         if (synced or done) and not book.synced:
             self._lost()
         elif book.resyncs > resyncs:
@@ -179,6 +189,8 @@ class Entry:
         self._report(f"{self.symbol} lost its book ({self.book.fault}): no numbers until a new snapshot")
         self._windows.restart()
         self._tell()
+        if self._turned is not None:
+            self._turned(self.symbol, False)
 
     def _tell(self) -> None:
         if self._told is not None:

@@ -49,6 +49,8 @@ class Snapshot(NamedTuple):
     proof: Proof | None = None
     limit: int = 0
     """Levels of a side that the venue goes on telling about; 0: all."""
+    chained: bool = False
+    """Changes name the one before them, though not in each dialect of the venue: see `Rules.chained`."""
 
 
 class Trade(NamedTuple):
@@ -62,14 +64,29 @@ class Trade(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """A connection's short name for a symbol, by which a broken message may still be known."""
+    """A subscription was answered.
+
+    Its channel is the connection's short name for the symbol, by which a broken message may still be known.
+    """
 
     symbol: str
-    channel: int
+    channel: int | None
     of_book: bool
+    limit: int = 0
+    """Levels of a side that the venue goes on telling about; 0: not said here."""
 
 
-Event: TypeAlias = Delta | Snapshot | Trade | Opened
+class Numbered(NamedTuple):
+    """A message's number on its connection, where a venue counts all its messages together, from 0.
+
+    It comes before what else the message says. Where one is missing, nobody knows whose book it was about.
+    """
+
+    number: int
+    symbol: str = ""
+
+
+Event: TypeAlias = Delta | Snapshot | Trade | Opened | Numbered
 
 
 class Joint(Enum):
@@ -103,6 +120,7 @@ class BadMessageError(ValueError):
         fault: what it is counted as.
         of_book: False if it surely was about something else than a book, a trade for example.
         channel: the connection's number for what it is about, if that is all that can be told.
+        number: of the message on its connection, where it has one: see `Numbered`.
     """
 
     def __init__(
@@ -113,9 +131,11 @@ class BadMessageError(ValueError):
         *,
         of_book: bool = True,
         channel: int | None = None,
+        number: int | None = None,
     ) -> None:
         super().__init__(reason if symbol is None else f"{symbol}: {reason}")
         self.symbol = symbol
         self.fault = fault
         self.of_book = of_book
         self.channel = channel
+        self.number = number

@@ -2,7 +2,8 @@
 
 A message is a list: channel number, one or two objects, channel name, pair. After each message the venue
 keeps only as many levels of a side as were subscribed to, and so must we. The checksum is made of the ten
-best levels of both sides, as they were written.
+best levels of both sides, as they were written. Objects with a channel or a method are of the second API,
+which `kraken_second` reads; pairs are XBT/USD in the first and BTC/USD in the second.
 
 Source: https://docs.kraken.com/websockets (book, book checksum, trade)
 """
@@ -13,7 +14,7 @@ import re
 from typing import Any
 from zlib import crc32
 
-from dolphin_mp.workers.books import texts
+from dolphin_mp.workers.books import kraken_second, texts
 from dolphin_mp.workers.books.events import (
     BadMessageError,
     Delta,
@@ -57,6 +58,8 @@ def parse(payload: bytes) -> tuple[Event, ...]:
         raise broken(payload, "undecodable JSON") from error
     if type(message) is dict and type(message.get("event")) is str:
         return _opened(message)
+    if type(message) is dict and not kraken_second.KEYS.isdisjoint(message):
+        return kraken_second.parse(message, payload)
     if type(message) is not list or len(message) < 4 or set(map(type, message[-2:])) != {str}:
         raise broken(payload, "not a message of the venue")
     name, symbol = message[-2:]
@@ -87,6 +90,8 @@ def symbols_sent(payload: bytes) -> list[str]:
     """Give the symbols whose book a message to the venue asks for."""
     try:
         message = texts.decode(payload)
+        if "params" in message:
+            return kraken_second.symbols_of(message["params"])
         if message.get("subscription", {}).get("name") != "book":
             return []
         return [pair for pair in message.get("pair", ()) if type(pair) is str]
@@ -96,6 +101,8 @@ def symbols_sent(payload: bytes) -> list[str]:
 
 def broken(payload: bytes, reason: str) -> BadMessageError:
     """Give the error for a message that can't be read, with the symbol or the channel that it is about."""
+    if payload.startswith(kraken_second.HEADS):
+        return kraken_second.broken(payload, reason)
     named = _NAMED.search(payload[-100:])
     if named:
         return BadMessageError(reason, named[2].decode(), of_book=named[1] == b"book")

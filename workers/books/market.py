@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dolphin_mp.workers.books.entry import Entry
-from dolphin_mp.workers.books.events import BadMessageError, Event, Fault, Opened
+from dolphin_mp.workers.books.events import BadMessageError, Event, Fault, Numbered, Opened
 from dolphin_mp.workers.books.record import DEAD_AFTER_NS, STALE_AFTER_NS, SYMBOL_BYTES, empty_rows
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class Market:
         others: symbols of the feed that nobody asked for: their messages are left aside, not bad.
         report: hears one line when a book loses its sync or finds it again.
         changed: hears of each change of a top, as a row of `record.UPDATE`.
+        turned: hears, with the symbol, that a book is in sync now, or is no more.
 
     Attributes:
         heard_ns: when the feed last spoke, in its own clock.
@@ -44,16 +45,17 @@ class Market:
         others: Iterable[str] = (),
         report: Callable[[str], None] = lambda line: None,  # noqa: ARG005 - nobody listens
         changed: Callable[[tuple[Any, ...]], None] | None = None,
+        turned: Callable[[str, bool], None] | None = None,
     ) -> None:
         if not symbols:
             raise ValueError("a market needs at least one symbol")
         self._entries = {
-            symbol: Entry(symbol, row, rules, report, changed) for row, symbol in enumerate(symbols)
+            symbol: Entry(symbol, row, rules, report, changed, turned) for row, symbol in enumerate(symbols)
         }
         self._first = self._entries[symbols[0]]
         self._others = frozenset(others) - set(symbols)
-        self._rules = rules
         self._channels: dict[int, Opened] = {}
+        self._next: int | None = None  # number of the connection's next message; None: not known
         self._silence = 0
         self._filled: np.ndarray[Any, Any] | None = None
         self.heard_ns = 0
@@ -82,16 +84,20 @@ class Market:
             self._leave(event)
             return False
         if isinstance(event, Opened):
-            self._channels[event.channel] = event
+            self._open(event)
             return False
-        return entry.take(event, recv_ns)
+        return entry.take(event, recv_ns)  # type: ignore[arg-type] # a number names no symbol
 
     def note_bad(self, error: BadMessageError) -> None:
         """Count a message that could not be read.
 
         Where the loss of a message shows nowhere, each book that it may have been for is lost with it.
         """
+        if error.number is not None:
+            self._count(error.number)
         symbol, of_book = error.symbol, error.of_book
+        if error.number is None and self._next is not None:
+            of_book = False  # the number that it had, if it was a message, is missing at the next one
         opened = self._channels.get(-1 if error.channel is None else error.channel)
         if symbol is None and opened is not None:
             symbol, of_book = opened.symbol, opened.of_book
@@ -102,9 +108,17 @@ class Market:
             self.n_ignored += 1
         else:
             self._first.refuse(error.fault if symbol is None else Fault.UNKNOWN_SYMBOL, of_book=False)
-            if symbol is None and of_book and not self._rules.chained:
+            if symbol is None and of_book:
                 for each in self._entries.values():
-                    each.lose(f"a message of unknown symbol: {error}")
+                    if not each.book.chained:
+                        each.lose(f"a message of unknown symbol: {error}")
+
+    def begin_anew(self, symbols: Iterable[str], why: str) -> None:
+        """Take books for lost at once: their connection ended, or they were asked for anew."""
+        for symbol in symbols:
+            entry = self._entries.get(symbol)
+            if entry is not None:
+                entry.begin_anew(why)
 
     def fill(self, rows: np.ndarray[Any, Any], now_ns: int) -> None:
         """Bring the rows up to date as of then."""
@@ -131,12 +145,36 @@ class Market:
         return empty_rows(count)
 
     def _leave(self, event: Event) -> None:
+        """Take in an event that is for no book of ours."""
         if isinstance(event, Opened):
-            self._channels[event.channel] = event
+            self._open(event)
+        elif isinstance(event, Numbered):
+            self._count(event.number)
         elif event.symbol in self._others:
             self.n_ignored += 1
         else:
             self._first.refuse(Fault.UNKNOWN_SYMBOL, of_book=False)
+
+    def _open(self, event: Opened) -> None:
+        if event.channel is not None:
+            self._channels[event.channel] = event
+        entry = self._entries.get(event.symbol)
+        if entry is not None and event.limit:
+            entry.book.limit = event.limit
+
+    def _count(self, number: int) -> None:
+        """Take in a message's number: if it isn't the next, all books are lost that are not yet.
+
+        A number of 0 is the first of a new connection: what the books missed before it is no fault of one.
+        """
+        expected, self._next = self._next, number + 1
+        synced = [entry for entry in self._entries.values() if entry.book.synced]
+        if number == expected or not synced:
+            return
+        if number != 0:
+            self._first.refuse(Fault.GAP, of_book=False)
+        for entry in synced:
+            entry.lose(f"gap: message {number} of the connection where {expected} was next")
 
 
 def check_symbols(symbols: Sequence[object]) -> None:

@@ -52,7 +52,7 @@ def parse(payload: bytes) -> tuple[Event, ...]:
     if type(message) is not dict or type(message.get("arg")) is not dict:
         raise broken(payload, "not a message of the venue")
     symbol, channel, data = message["arg"].get("instId"), message["arg"].get("channel"), message.get("data")
-    if channel not in _BOOKS and channel != "trades":
+    if type(channel) is not str or (channel not in _BOOKS and channel != "trades"):
         return ()
     if type(symbol) is not str or type(data) is not list or set(map(type, data)) != {dict}:
         raise broken(payload, "no instrument or no data")
@@ -98,7 +98,7 @@ def _book(action: object, data: dict[str, Any], symbol: str) -> Event:
     proof = Proof(bid_texts, ask_texts, value or None)
     last_id = texts.whole(data, "seqId", symbol) if "seqId" in data else event_ns
     if action == "snapshot":
-        return Snapshot(symbol, last_id, event_ns, bids, asks, proof)
+        return Snapshot(symbol, last_id, event_ns, bids, asks, proof, chained="seqId" in data)
     if action == "update":
         previous_id = texts.whole(data, "prevSeqId", symbol) if "seqId" in data else _NO_ID
         return Delta(symbol, last_id, last_id, previous_id, event_ns, bids, asks, proof)

@@ -6,10 +6,18 @@ give the same rows in the same order, at any speed.
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from dolphin_mp.workers.books.capture import CaptureError, Kind, Line, capture_files, read_capture, read_file
+from dolphin_mp.workers.books.capture import (
+    CaptureError,
+    Kind,
+    Line,
+    capture_files,
+    connection_of,
+    read_capture,
+    read_file,
+    read_sent,
+)
 from dolphin_mp.workers.books.events import BadMessageError, Snapshot
 from dolphin_mp.workers.books.market import Market, check_symbols
 
@@ -21,15 +29,15 @@ if TYPE_CHECKING:
 
 BREATH = 4096
 """Lines after which a frame without an end gives its caller a chance to do something else (chosen)."""
-_HEAD = 64
-"""Lines of a connection's file in which its subscription is looked for; it is the first one."""
 
 
 class Replay:
     """One pass over a capture.
 
-    The first snapshot of each symbol is taken up before anything else, although it was received among the
-    messages; what it makes obsolete is dropped by id. Later snapshots come in their turn.
+    A book begins anew where its symbol is subscribed to, and where its connection is made anew. Where the
+    subscription is in the address, as in older recordings, the first snapshot of each symbol is taken up
+    before anything else, although it was received among the messages; what it makes obsolete is dropped by
+    id. All other snapshots come in their turn.
 
     Args:
         folder: of the capture.
@@ -54,6 +62,8 @@ class Replay:
         self._files = capture_files(folder, venue.CAPTURE)
         self._venue = venue
         self._first: dict[str, tuple[Line, Snapshot]] = {}
+        self._carried: dict[str, dict[str, None]] = {}  # symbols by connection
+        self._begun: set[str] = set()  # connections
         subscribed = self._survey()
         if not (symbols or subscribed):
             raise CaptureError(f"the capture at {folder} names no symbol: give the option symbols")
@@ -97,10 +107,19 @@ class Replay:
                     market.take(event, line.recv_ns)
             elif line.kind is Kind.REPLY:
                 self._take_reply(line)
+            elif line.kind is Kind.SENT:
+                market.begin_anew(self._venue.symbols_sent(line.payload), "it is subscribed to anew")
+            elif line.kind is Kind.CONNECTED:
+                self._connect(line.connection)
             elif line.kind is Kind.BAD:
                 market.note_bad(self._venue.broken(line.payload, "no record"))
         except BadMessageError as error:
             market.note_bad(error)
+
+    def _connect(self, connection: str) -> None:
+        if connection in self._begun:
+            self.market.begin_anew(self._carried[connection], "the connection was made anew")
+        self._begun.add(connection)
 
     def _take_reply(self, line: Line) -> None:
         snapshot = self._venue.parse_reply(line.url, line.payload)
@@ -110,16 +129,19 @@ class Replay:
 
     def _survey(self) -> tuple[str, ...]:
         """Look for symbols, in the order of their subscription, and for the first snapshot of each."""
-        symbols: list[str] = []
+        asked: list[str] = []  # in messages
+        addressed: list[str] = []  # in addresses
         for path in reversed(self._files):  # connections before replies
-            lines = read_file(path)
-            for line in lines if ".http." in path.name else islice(lines, _HEAD):
-                symbols += self._venue.symbols_in(line.url)
-                if line.kind is Kind.SENT:
-                    symbols += self._venue.symbols_sent(line.payload)
-                if line.kind is Kind.REPLY:
+            carried = self._carried.setdefault(connection_of(path), {})
+            for line in read_file(path) if ".http." in path.name else read_sent(path):
+                in_address = self._venue.symbols_in(line.url)
+                in_message = self._venue.symbols_sent(line.payload) if line.kind is Kind.SENT else []
+                addressed += in_address
+                asked += in_message
+                carried.update(dict.fromkeys([*in_address, *in_message]))
+                if line.kind is Kind.REPLY and not set(in_address) <= set(asked):
                     self._keep_first(line)
-        return tuple(dict.fromkeys(symbols))
+        return tuple(dict.fromkeys([*asked, *addressed]))
 
     def _keep_first(self, line: Line) -> None:
         try:

@@ -27,8 +27,8 @@ class Rules(NamedTuple):
         joins: for snapshots that come another way than the messages do, so that some of these are older.
             None: snapshots come between the messages, and the next one continues them.
         follows: None: a delta names the id of the one before it, which must be the last one applied.
-        chained: a message that was lost shows at the next one. Where it doesn't, each message that can't be
-            used costs the book its sync at once.
+        chained: a message that was lost shows at the next one, in each dialect. Where it does not, each
+            message that is of no use costs the book its sync at once.
         checksum: None: the venue sends none.
     """
 

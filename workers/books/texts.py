@@ -6,7 +6,7 @@ import re
 from datetime import datetime
 from itertools import chain
 from math import inf
-from typing import Any
+from typing import Any, TypeGuard
 
 import orjson
 
@@ -65,11 +65,26 @@ def number(text: Any, key: str, symbol: str, *, of_book: bool = True) -> float:
     raise BadMessageError(f"{key} is no plain decimal above 0", symbol, Fault.VALUE, of_book=of_book)
 
 
+def is_number(value: object) -> TypeGuard[float]:
+    """Tell whether a JSON value is a number."""
+    return type(value) in (int, float)  # a bool is neither
+
+
 def whole(data: dict[str, Any], key: str, symbol: str, most: int = MOST_ID) -> int:
     """Give a whole number of a message."""
     value = data.get(key)
     if type(value) is not int or not 0 <= value <= most:  # a bool is an int, but not of this type
         raise BadMessageError(f"{key} is no whole number", symbol)
+    return value
+
+
+def numbered(data: dict[str, Any], key: str, symbol: str) -> int:
+    """Give an id, written as a number or as text."""
+    value = data.get(key)
+    if type(value) is str and value.isascii() and value.isdigit() and len(value) <= 20:
+        value = int(value)
+    if type(value) is not int or not 0 <= value <= MOST_ID:
+        raise BadMessageError(f"{key} is no id", symbol)
     return value
 
 

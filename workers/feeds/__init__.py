@@ -5,8 +5,16 @@ Each line may import only the lines above it, and all of them `dolphin_mp.worker
 
     dialect      what a venue's live API is like: words, limits, and the table's protocol
     dialects     one module per venue, and the table of them
-    backoff …    parts of a session: delays, rate limits
+    backoff      delays that grow, with jitter
+    rates        how often something may be done
+    wants        one symbol: how far its book has come, and when it is asked for again
+    vocabulary   what happens to a connection, and what is to be done about it
+    asker        what one connection says: answers, pings, questions, within the limits
     session      one connection's life as a state machine: events in, actions out
+    clock        the feed's time, which never runs backward
     recorder     raw messages to rotated files, in the format that `books.capture` reads
-    live         the loop: sockets, HTTP and clock to the session, events to the market
+    fetch        one HTTP request
+    sockets      websockets, opened and spoken to
+    line         one connection: socket, HTTP and clock to the session, events to a market
+    live         the connections of a feed, their books as one record
 """

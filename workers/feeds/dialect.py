@@ -23,6 +23,7 @@ class Limits(NamedTuple):
         fetches: REST snapshots asked for in a minute.
         batch: symbols in one message that subscribes.
         lifetime_s: age at which the venue ends a connection; 0: it does not.
+        symbols: on one connection; 0: as many as one likes.
     """
 
     sends: int
@@ -32,6 +33,7 @@ class Limits(NamedTuple):
     fetches: int = 0
     batch: int = 50
     lifetime_s: float = 0.0
+    symbols: int = 0
 
 
 class Heartbeat(NamedTuple):
