@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import operator
 import os
 import weakref
@@ -91,7 +92,7 @@ class Channel(_core.Ring):
         description = layout.describe_dtype(kind)
         if layout.dtype_from_description(description) != kind:
             raise TypeError(f"dtype {kind} can't be described to others: it has titles or is no numpy dtype")
-        record_size = kind.itemsize * int(np.prod(sizes, dtype=object))
+        record_size = kind.itemsize * math.prod(sizes)
         header = new_header(description, sizes, record_size, operator.index(keep))
         return cls(Segment.create(name, header))
 
@@ -401,7 +402,7 @@ def _record_dtype(header: Header) -> np.dtype[Any]:
     dtype = layout.dtype_from_description(header.dtype)
     if dtype.subdtype is not None or dtype.hasobject:
         raise ValueError(f"{dtype} is no record's")
-    if dtype.itemsize * int(np.prod(header.shape, dtype=object)) != header.record_size:
+    if dtype.itemsize * math.prod(header.shape) != header.record_size:
         raise ValueError("its size is not the record's")
     return dtype
 

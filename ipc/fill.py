@@ -33,7 +33,7 @@ def fill(target: np.ndarray[Any, Any], value: Any) -> None:
         _check_text(kind, source)
     if kind.kind in _INTEGERS and source.dtype.kind in _INTEGERS:
         np.copyto(target, source, casting="unsafe")
-        if not np.array_equal(target, source):
+        if not (target == source).all():
             raise OverflowError(f"{value!r:.60} does not fit {kind}")
         return
     with np.errstate(over="raise"):

@@ -322,7 +322,9 @@ def _reset_environment(environment: dict[str, str]) -> None:
     own = dict(os.environ)
     for name in own.keys() - environment.keys():
         del os.environ[name]
-    os.environ.update(item for item in environment.items() if own.get(item[0]) != item[1])
+    for name, value in environment.items():  # not update(), which asks abc what it was given
+        if own.get(name) != value:
+            os.environ[name] = value
 
 
 _handled: list[int] = []  # signals that the zygote does not leave to the kernel: to look at all takes 0.3 ms
