@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,13 @@ from exchange import DIALECTS as VENUE_KINDS
 from exchange import FAULTS, Venue
 from live_client import SYMBOLS, Client, at_venue
 
+from dolphin_mp.workers.books import market, record
 from dolphin_mp.workers.books.record import Status
 from dolphin_mp.workers.books.replay import Replay
 from dolphin_mp.workers.books.venues import VENUES
 from dolphin_mp.workers.feeds import asker, backoff, line, session
 from dolphin_mp.workers.feeds.dialects import DIALECTS
+from dolphin_mp.workers.feeds.recorder import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -139,6 +142,8 @@ def test_a_connection_closed_in_good_manners_comes_again_too(name: VenueName) ->
 @pytest.mark.parametrize("name", NAMES)
 def test_a_stalled_connection_is_left(name: VenueName, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "SILENT_S", 2.0)
+    for module in (record, market):
+        monkeypatch.setattr(module, "STALE_AFTER_NS", 700_000_000)
     with opened(name) as venue, Client(name, venue) as client:
         venue.wait_for_book()
         venue.run(per_s=20)
@@ -147,6 +152,8 @@ def test_a_stalled_connection_is_left(name: VenueName, monkeypatch: pytest.Monke
         client.wait_until(lambda: int(client.rows["at_ns"][0]) - begun_ns > 3_000_000_000)
         assert venue.opened == 1  # what speaks is not left
         venue.stall()
+        client.wait_until(lambda: bool((client.rows["status"] == Status.STALE).all()))
+        assert client.rows["synced"].all()
         client.wait_until(lambda: bool((client.rows["resyncs"] == 1).all()))
         venue.pause()
         venue.settle()
@@ -311,3 +318,25 @@ def test_what_was_recorded_replays_to_the_same_updates(name: VenueName, tmp_path
         counts = (book.n_applied, book.n_dropped, book.n_bad, book.resyncs, book.synced)
         assert counts == tuple(row[["n_applied", "n_dropped", "n_bad", "resyncs", "synced"]].item())
     assert len(list(tmp_path.glob("*.ws.1.*"))) > 1
+
+
+def test_a_disk_that_hangs_delays_no_book_and_loses_no_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moves, write = threading.Event(), Recorder.write
+
+    def write_late(self: Recorder, batch: dict[str, list[bytes]], now: float) -> None:
+        moves.wait(20.0)
+        write(self, batch, now)
+
+    monkeypatch.setattr(Recorder, "write", write_late)
+    with opened("kraken") as venue, Client("kraken", venue, folder=tmp_path) as client:
+        venue.wait_for_book()
+        venue.move(100)
+        client.wait_for_truth()
+        assert list(tmp_path.iterdir()) == []
+        moves.set()
+    updates: list[tuple[Any, ...]] = []
+    for _ in Replay(tmp_path, VENUES["kraken"], changed=updates.append).frames(100_000_000):
+        pass
+    assert list(map(repr, updates)) == list(map(repr, client.updates))
