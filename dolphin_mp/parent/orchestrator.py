@@ -25,7 +25,8 @@ from dolphin_mp.hang.watch import HangWatch
 from dolphin_mp.ipc import ChannelError, _core
 from dolphin_mp.ipc.board import UNSEEN, ParentPart, pack_parent, unpack_parent
 from dolphin_mp.logs.keeper import Keeper
-from dolphin_mp.parent.children import Child, Children
+from dolphin_mp.parent.child import Child
+from dolphin_mp.parent.children import Children
 from dolphin_mp.parent.control import BadRequestError, ControlServer
 from dolphin_mp.parent.desk import Desk
 from dolphin_mp.parent.estate import take_over, trace_of
