@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from dolphin_mp.exits import kill_group
 
 if TYPE_CHECKING:
+    from dolphin_mp.parent.estate import Adoptee
     from dolphin_mp.parent.spawner import Line
 
 
@@ -32,6 +33,13 @@ class Child:
     start: int = 0  # of one that is adopted: its start time
     mark: int = 0
     tether: Line | None = None
+
+    @classmethod
+    def of(cls, found: Adoptee) -> Child:
+        """Give a living process of an earlier parent."""
+        return cls(
+            found.process, found.incarnation, found.members, None, found.pid, found.pidfd, start=found.start
+        )
 
     def signal(self, number: int) -> None:
         """Send it a signal, if it lives."""
