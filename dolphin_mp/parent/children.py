@@ -6,18 +6,15 @@ import contextlib
 import os
 import select
 import signal
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from dolphin_mp.exits import exit_code_of, kill_group
+from dolphin_mp.exits import exit_code_of
 from dolphin_mp.ipc import _core
 from dolphin_mp.parent.burial import Burials
-from dolphin_mp.parent.heirs import Heirs
-from dolphin_mp.parent.retirement import Retirement
-from dolphin_mp.parent.spares import Spares
-from dolphin_mp.parent.spawner import Line, Spawner, SpawnError
-from dolphin_mp.parent.zygote_watch import ZygoteWatch
+from dolphin_mp.parent.child import Child
+from dolphin_mp.parent.nursery import Nursery
+from dolphin_mp.parent.spawner import SpawnError
 from dolphin_mp.process.kin import mark_of, may_have_kin
 from dolphin_mp.supervision.vocabulary import Exited, Spawned, SpawnFailed
 
@@ -26,28 +23,9 @@ if TYPE_CHECKING:
 
     from dolphin_mp.hang.watch import HangWatch
     from dolphin_mp.parent.poller import Poller
+    from dolphin_mp.parent.spawner import Line, Spawner
     from dolphin_mp.plan import ComponentPlan
     from dolphin_mp.process.assignment import Assignment
-
-
-@dataclass
-class Child:
-    """A forked process: its line until it has reported, then its pid and pidfd.
-
-    Attributes: tether (its line from then on, if that ends only when the process begins to die).
-    """
-
-    process: str
-    incarnation: int
-    members: tuple[str, ...]
-    line: Line | None
-    pid: int = 0
-    pidfd: int = -1
-    reason: str = ""
-    spawned_ns: int = 0
-    start: int = 0  # of one that is adopted: its start time
-    mark: int = 0
-    tether: Line | None = None
 
 
 class Children:
@@ -77,47 +55,25 @@ class Children:
         foresee: Callable[[str, int], Assignment | None],
         home: bytes,
     ) -> None:
-        self._spawner = spawner
         self._poller = poller
         self._watch = watch
         self._handle = handle
         self._bury = bury
         self._hear = hear
-        self._tell = tell
         self._foresee = foresee
-        self._home = home
         self._children: dict[str, Child] = {}
         self._burials = Burials(poller)
-        self._zygote_watch = ZygoteWatch(poller, spawner, self._is_awaited, self._look_for_reports)
-        self._spares = Spares(spawner, poller, self._heard_of_spare, home)
-        self._heirs = Heirs(self._spares)
-        self._retirement = Retirement(poller, self._look_for_reports)
-        self._awaited: set[str] = set()  # processes on their way, until one of their components has a word
-        self._is_proven = False  # whether a process has come of the present zygote
         self.guests: dict[int, Callable[[int], None]] = {}  # who else is to hear of a death, by pid
-        self._zygote_fd = -1
-        self.watch_zygote()
+        self._nursery = Nursery(spawner, poller, self._is_expecting, self._look_for_reports, tell, home)
 
     def change_spawner(self, spawner: Spawner) -> None:
         """Have all processes to come made by another zygote; those on their way are still born of the old."""
-        old, self._spawner = self._spawner, spawner
-        if self._zygote_fd >= 0:
-            self._poller.remove(self._zygote_fd)
-            self._zygote_fd = -1
-        self._heirs.close()
-        self._spares.close()
-        self._zygote_watch.close()
         unborn = [child for child in self._children.values() if child.line is not None]
-        self._retirement.take(old, lambda: any(child.line is not None for child in unborn))
-        self._zygote_watch = ZygoteWatch(self._poller, spawner, self._is_awaited, self._look_for_reports)
-        self._spares = Spares(spawner, self._poller, self._heard_of_spare, self._home)
-        self._heirs = Heirs(self._spares)
-        self._is_proven = False
-        self.watch_zygote()
+        self._nursery.change(spawner, lambda: any(child.line is not None for child in unborn))
 
     def retire(self, spawner: Spawner) -> None:
         """Let a zygote go that has made none of these processes."""
-        self._retirement.take(spawner, lambda: False)
+        self._nursery.retire(spawner)
 
     def members(self, process: str) -> tuple[str, ...]:
         """Give the components in a process."""
@@ -154,14 +110,12 @@ class Children:
             tuple(member.name for member in assignment.members),
             None,
         )
-        self._awaited.add(child.process)
+        self._nursery.awaited.add(child.process)
         try:
             timer = self._watch.begin(child.process, child.incarnation, assignment.members)
-            spare = self._heirs.take(assignment, timer)
-            if spare is None and len(self._spares):
-                spare = self._spares.take(b"run", assignment.to_json(at_home=True), timer)
+            spare = self._nursery.take(assignment, timer)
             if spare is None:
-                self._fork(child, assignment.to_json(), timer)
+                self._fork(child, assignment, timer)
                 return
         except (SpawnError, OSError) as error:
             self._not_born(child, str(error))
@@ -171,13 +125,13 @@ class Children:
         self._tie(child, spare.line)
         self._born(child)
 
-    def _fork(self, child: Child, content: bytes, timer: int) -> None:
+    def _fork(self, child: Child, assignment: Assignment, timer: int) -> None:
         """Have a process forked; it reports before it begins."""
-        line = self._spawner.fork(content, timer)
+        line = self._nursery.fork(assignment, timer)
         self._children[child.process] = child
         child.line = line
         self._poller.add(line.fileno(), lambda: self._reported(child))
-        self.watch_zygote()
+        self._nursery.watch_zygote()
 
     def _born(self, child: Child) -> None:
         """A process has its order: from now on its death is news."""
@@ -198,7 +152,7 @@ class Children:
         self._untie(child)
         assignment = self._foresee(child.process, child.incarnation)
         if assignment is not None:
-            self._heirs.prepare(assignment)
+            self._nursery.prepare(assignment)
 
     def _untie(self, child: Child) -> None:
         if child.tether is not None:
@@ -209,27 +163,16 @@ class Children:
     def _not_born(self, child: Child, reason: str) -> None:
         self._watch.end(child.process)
         self._children.pop(child.process, None)
-        self._awaited.discard(child.process)
+        self._nursery.awaited.discard(child.process)
         self._handle(SpawnFailed(child.process, child.incarnation, reason))
-        self._refill()
+        self._nursery.refill()
 
     def arrived(self, process: str) -> None:
-        """A component of the process has said its first word, or it is dead: nobody waits for it any more."""
-        if process in self._awaited:
-            self._awaited.discard(process)
-            self._refill()
+        """A component of the process has said a word: nobody waits for it any more."""
+        self._nursery.arrived(process)
 
-    def _heard_of_spare(self, is_there: bool) -> None:
-        self._zygote_watch.settle()
-        self._is_proven |= is_there
-        if is_there and self._spares.is_full:
-            self._tell({"event": "spares", "parked": len(self._spares)})
-
-    def _refill(self) -> None:
-        """Park spares for those taken, now that a fork takes no core from a process on its way."""
-        if not self._awaited:
-            self._spares.refill()
-        self.watch_zygote()
+    def _is_expecting(self) -> bool:
+        return any(child.line for child in self._children.values())
 
     def _reported(self, child: Child) -> None:
         """A forked process has said who it is, or died before it could."""
@@ -237,11 +180,9 @@ class Children:
             return
         line = child.line
         pid = line.here()
-        self._is_proven |= pid is not None
         self._poller.remove(line.fileno())
         child.line = None
-        self._zygote_watch.settle()
-        self._retirement.settle()
+        self._nursery.settle(is_there=pid is not None)
         if pid is None:
             line.close()
             self._not_born(child, "it died at its birth")
@@ -261,20 +202,19 @@ class Children:
     def signal(self, process: str, number: int) -> None:
         """Send a signal, if the process lives."""
         child = self._children.get(process)
-        if child is not None and child.pidfd >= 0:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(child.pidfd, number)
+        if child is not None:
+            child.signal(number)
 
     def kill(self, process: str) -> None:
         """Kill the process and its group."""
         child = self._children.get(process)
         if child is not None and child.pid:
-            self.signal(process, signal.SIGKILL)
-            _end_group(child)
+            child.signal(signal.SIGKILL)
+            child.end_group()
 
     def _died(self, child: Child) -> None:
         """The kernel says that a child is dead: end its group, reap it, end its kin, then say so."""
-        _end_group(child)  # before its pid can be another's
+        child.end_group()  # before its pid can be another's
         code: int | None
         try:
             found = os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED | os.WNOHANG)
@@ -296,10 +236,10 @@ class Children:
 
     def _gone(self, child: Child, code: int | None) -> None:
         del self._children[child.process]
-        self._awaited.discard(child.process)
+        self._nursery.awaited.discard(child.process)
         self._bury(Exited(child.process, child.incarnation, code, child.reason), child)
-        self._heirs.dismiss(child.process)  # if none was needed
-        self._refill()  # if no successor is on its way
+        self._nursery.dismiss(child.process)
+        self._nursery.refill()  # if no successor is on its way
 
     def reap(self) -> None:
         """Reap whoever became ours as their subreaper; our own children go the way of their pidfds."""
@@ -314,9 +254,7 @@ class Children:
             own = next((child for child in self._children.values() if child.pid == found.si_pid), None)
             if own is not None:
                 self._died(own)
-            elif found.si_pid == self._spawner.pid:
-                self._zygote_died()
-            elif not self._retirement.died(found.si_pid):
+            elif not self._nursery.died(found.si_pid):
                 self._reap_stranger(found.si_pid)
 
     def _reap_stranger(self, pid: int) -> None:
@@ -331,7 +269,7 @@ class Children:
 
     def _look_for_reports(self) -> None:
         """Hear of births first: a process may be dead before its report was read."""
-        unborn = self._spares.unborn()
+        unborn = self._nursery.unborn()
         for child in self._children.values():
             if child.line is not None:
                 unborn[child.line.fileno()] = partial(self._reported, child)
@@ -354,56 +292,8 @@ class Children:
 
     def close(self) -> None:
         """Let go of all; the zygote and parked processes end by themselves."""
-        self._heirs.close()
-        self._spares.close()
-        self._zygote_watch.close()
-        self._retirement.close()
         self._burials.close()
         for child in self._children.values():
             self._forget(child)
         self._watch.close()
-        self._spawner.close()
-
-    # the zygote ---------------------------------------------------------------------------------------------
-
-    def watch_zygote(self) -> None:
-        """Listen to the present zygote; a new one is started by the next spawn, if it died."""
-        fd = self._spawner.fileno()
-        if fd != self._zygote_fd:
-            self._zygote_fd = fd
-            if fd >= 0:
-                self._poller.add(fd, self._zygote_spoke)
-        if fd >= 0:
-            self._poller.want_room(fd, wanted=self._spawner.flush())
-            self._zygote_watch.expect()
-
-    def _is_awaited(self) -> bool:
-        return bool(self._spares.unborn()) or any(child.line for child in self._children.values())
-
-    def _zygote_spoke(self) -> None:
-        word = self._spawner.read()
-        if not word:
-            self._zygote_died()
-            return
-        if word == b"loaded":
-            self._tell({"event": "zygote", "pid": self._spawner.pid, "reason": ""})
-        self._refill()  # those that lack what it has loaded are replaced
-
-    def _zygote_died(self) -> None:
-        self._poller.remove(self._zygote_fd)
-        self._zygote_fd = -1
-        self._spawner.lost()
-        self._tell({"event": "zygote", "pid": 0, "reason": "the zygote died; another comes"})
-        if self._is_proven:  # else it may die of what the next one would die of: that waits for a start
-            self._is_proven = False
-            with contextlib.suppress(SpawnError):
-                self._spawner.start()
-            self.watch_zygote()
-
-
-def _end_group(child: Child) -> None:
-    if child.start:
-        kill_group(child.pidfd, child.pid)
-    else:  # not reaped yet: the pid can't be another's
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(child.pid, signal.SIGKILL)
+        self._nursery.close()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from dolphin_mp.exits import exit_code_of, is_dead
 from dolphin_mp.ipc import lock
 from dolphin_mp.ipc.holders import holder_of
 from dolphin_mp.supervision.flow import members_of
-from dolphin_mp.supervision.inheritance import Trace, legacy_of
+from dolphin_mp.supervision.inheritance import Trace, exit_word, legacy_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,3 +119,18 @@ def trace_of(row: Row, *, asked: bool) -> Trace:
     is_current = its is not None and its.incarnation == mine.incarnation
     phase, word = (its.phase, its.reason) if its is not None and is_current else ("", "")
     return Trace(row.name, mine.state, mine.incarnation, mine.restarts, mine.reason, phase, word, asked=asked)
+
+
+# where the kernel does not tell -----------------------------------------------------------------------------
+
+
+def with_last_word(death: Exited, rows: Sequence[Row]) -> Exited:
+    """Take what the components said themselves for how their process ended."""
+    code, why = exit_word([trace_of(row, asked=False) for row in rows])
+    return replace(death, code=code, reason=death.reason or why)
+
+
+def born_ns(rows: Sequence[Row]) -> int:
+    """Give the birth of a process, CLOCK_BOOTTIME, by its members' rows; 0: nobody knows."""
+    ticks = max((row.start for row in rows), default=0)
+    return ticks * (1_000_000_000 // os.sysconf("SC_CLK_TCK"))

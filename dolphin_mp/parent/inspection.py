@@ -19,8 +19,8 @@ from dolphin_mp.supervision.policy import exit_text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dolphin_mp.parent.assigning import Surroundings
     from dolphin_mp.parent.children import Children
-    from dolphin_mp.parent.orchestrator import Surroundings
     from dolphin_mp.parent.poller import Poller
     from dolphin_mp.parent.spawner import Line, Spawner
 

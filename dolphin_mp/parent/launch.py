@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from setproctitle import setproctitle
 
+from dolphin_mp.parent.assigning import Surroundings
 from dolphin_mp.parent.errors import LaunchError
 from dolphin_mp.parent.ground import Ground, raise_open_files
 from dolphin_mp.parent.inspection import inspect_now
-from dolphin_mp.parent.orchestrator import Orchestrator, Surroundings
+from dolphin_mp.parent.orchestrator import Orchestrator
 from dolphin_mp.parent.spawner import Spawner, SpawnError
 from dolphin_mp.parent.subreaper import become_subreaper, children_of, end_children
 from dolphin_mp.process.kin import unmark_self

@@ -7,13 +7,13 @@ it needs could be reserved. One reload at a time; a shutdown ends it.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from dolphin_mp.faults import ConfigurationError
 from dolphin_mp.ipc import ChannelError
 from dolphin_mp.parent.commands import result_of
 from dolphin_mp.parent.control import BadRequestError
-from dolphin_mp.parent.spawner import Spawner, SpawnError
+from dolphin_mp.parent.spawner import SpawnError
 from dolphin_mp.supervision.replan import changes_between
 from dolphin_mp.supervision.vocabulary import State
 
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from dolphin_mp.ipc.segment import Segment
+    from dolphin_mp.parent.changeover import Changeover
     from dolphin_mp.parent.control import Request
     from dolphin_mp.parent.inspection import Inspection, Outcome
+    from dolphin_mp.parent.spawner import Spawner
     from dolphin_mp.plan import Plan
     from dolphin_mp.supervision.replan import Changes
     from dolphin_mp.supervision.vocabulary import ComponentStatus
@@ -32,58 +34,33 @@ _OVER = "the system was shut down meanwhile"
 NO_FILE = "this system was not launched from a file: launch it anew, or steer its components one by one"
 
 
-class Host(Protocol):
-    """What a reload needs of the orchestrator."""
-
-    def present_plan(self) -> Plan:
-        """Give the plan that holds now."""
-
-    def new_spawner(self) -> Spawner:
-        """Give a spawner like the present one, without a zygote yet."""
-
-    def retire(self, spawner: Spawner) -> None:
-        """Let a spawner go, and see to it that its zygote ends."""
-
-    def inspect(self, config: str, spawner: Spawner, done: Callable[[Outcome], None]) -> Inspection:
-        """Have a configuration checked beside the loop; raises SpawnError."""
-
-    def prepare(self, plan: Plan, changes: Changes) -> dict[str, Segment]:
-        """Reserve the memory of new channels; raises ChannelError, OSError, ValueError."""
-
-    def change(self, plan: Plan, spawner: Spawner | None, *, trusted: bool) -> None:
-        """Go over to another plan, and to another zygote if there is one; `Rewire` follows, maybe later."""
-
-    def has_changed(self) -> None:
-        """Note that every process runs what the new plan says."""
-
-    def tell(self, event: dict[str, Any]) -> None:
-        """Publish an event."""
-
-
 class Reloader:
     """Carries out one reload after the other.
 
     Args:
-        host: the orchestrator.
+        changeover: carries out the steps of a change.
         config: the absolute path of the configuration, "" for a system without a file.
         answer: sends a result.
         fail: sends an error.
+        tell: publishes an event for people.
         is_brief: components stop with their parent, whatever the configuration says.
     """
 
     def __init__(
         self,
-        host: Host,
+        changeover: Changeover,
         config: str,
         answer: Callable[[Request, Any], None],
         fail: Callable[[Request, BadRequestError], None],
+        tell: Callable[[dict[str, Any]], None],
         *,
         is_brief: bool = False,
     ) -> None:
-        self._host = host
+        self._changeover = changeover
         self._config = config
         self._answer = answer
         self._fail = fail
+        self._tell = tell
         self._is_brief = is_brief
         self._request: Request | None = None
         self._is_dry = False
@@ -118,13 +95,20 @@ class Reloader:
         if self.is_busy:
             raise BadRequestError("busy", "a reload is under way: ask again when it is done")
         self._request, self._is_dry, self._event = request, dry_run, "reload"
-        spawner = self._host.new_spawner()
+        spawner = self._changeover.new_spawner()
         try:
-            self._inspection = self._host.inspect(self._config, spawner, self._inspected)
+            self._inspection = self._changeover.inspect(self._config, spawner, self._inspected)
         except SpawnError as error:
             spawner.close()
             raise BadRequestError("failed", str(error)) from None
         self._spawner = spawner
+
+    def begin_unasked(self) -> None:
+        """Begin a reload that nobody waits for; why it can't be is told."""
+        try:
+            self.begin(None)
+        except BadRequestError as error:
+            self._tell({"event": "reload", "ok": False, "reason": str(error), "faults": [str(error)]})
 
     def scale(self, plan: Plan) -> None:
         """Go over to a plan of the same code with other instances. Raises BadRequestError."""
@@ -132,16 +116,16 @@ class Reloader:
             raise BadRequestError("shutting_down", _OVER)
         if self.is_busy:
             raise BadRequestError("busy", "the system is about to change: ask again when it has")
-        changes = changes_between(self._host.present_plan(), plan)
+        changes = changes_between(self._changeover.present_plan(), plan)
         if changes.is_nothing:
             return
         try:
-            self._prepared = self._host.prepare(plan, changes)
+            self._prepared = self._changeover.prepare(plan, changes)
         except (ChannelError, OSError, ValueError) as error:
             raise BadRequestError("failed", f"nothing was changed: {error}") from None
         self._request, self._is_dry, self._event = None, False, "scale"
         self._changes, self._holds = changes, False
-        self._host.change(plan, None, trusted=True)
+        self._changeover.change(plan, None, trusted=True)
 
     def tick(self) -> None:
         """Give up on a check that takes too long."""
@@ -158,7 +142,7 @@ class Reloader:
         plan, trusted = outcome
         if self._is_brief:
             plan = replace(plan, orphan="stop")
-        present = self._host.present_plan()
+        present = self._changeover.present_plan()
         if plan.name != present.name:
             text = f"system.name: it is {plan.name} now, but the system that runs is {present.name}"
             self._refuse(ConfigurationError([f"{text}: shut that down and launch this"]))
@@ -172,14 +156,14 @@ class Reloader:
 
     def _apply(self, plan: Plan, changes: Changes, *, trusted: bool) -> None:
         try:
-            self._prepared = self._host.prepare(plan, changes)
+            self._prepared = self._changeover.prepare(plan, changes)
         except (ChannelError, OSError, ValueError) as error:
             self._refuse(error)
             return
         spawner, self._spawner = self._spawner, None
         assert spawner is not None
         self._changes, self._holds = changes, False
-        self._host.change(plan, spawner, trusted=trusted)
+        self._changeover.change(plan, spawner, trusted=trusted)
 
     def take_prepared(self) -> dict[str, Segment]:
         """Give the segments that were prepared, now that the new plan holds."""
@@ -194,7 +178,7 @@ class Reloader:
         concerned = [*self._changes.added, *self._changes.restarted]
         if not any(rows[name].state in ON_THE_WAY for name in concerned):
             changes, self._changes = self._changes, None
-            self._host.has_changed()
+            self._changeover.has_changed()
             self._finish(changes, {name: rows[name] for name in concerned})
 
     # how it ends --------------------------------------------------------------------------------------------
@@ -202,14 +186,14 @@ class Reloader:
     def _finish(self, changes: Changes, rows: Mapping[str, ComponentStatus]) -> None:
         request, self._request = self._request, None
         result = {
-            "system": self._host.present_plan().name,
+            "system": self._changeover.present_plan().name,
             "config": self._config,
             "dry_run": self._is_dry,
             **changes.to_data(),
             "components": [result_of(row) for row in rows.values()],
         }
         if not self._is_dry:
-            self._host.tell({"event": self._event, "ok": True, **result})
+            self._tell({"event": self._event, "ok": True, **result})
         if request is not None:
             self._answer(request, result)
 
@@ -222,13 +206,13 @@ class Reloader:
         message = f"{len(faults)} faults, {what}: {faults[0]}" if len(faults) > 1 else f"{what}: {faults[0]}"
         told = {"event": "reload", "ok": False, "config": self._config, "reason": message, "faults": faults}
         if not self._is_dry:
-            self._host.tell(told)
+            self._tell(told)
         if request is not None:
             self._fail(request, BadRequestError(code, message, faults))
 
     def _let_spawner_go(self) -> None:
         if self._spawner is not None:
-            self._host.retire(self._spawner)
+            self._changeover.retire(self._spawner)
             self._spawner = None
 
     def cancel(self) -> None:

@@ -19,7 +19,7 @@ or a new SPAWNING only when the kernel says that it is dead.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -110,6 +110,10 @@ class Life:
     def all_done(self) -> bool:
         """True if no member has anything left to do."""
         return self.done.issuperset(self.unit.members)
+
+    def down(self, phase: Phase, reason: str) -> Life:
+        """Give the life in a phase in which there is no process."""
+        return replace(self, phase=phase, reason=reason, pid=None, deadline=None)
 
     def state_of(self, member: str) -> State:
         """Give the state in which one member is seen."""

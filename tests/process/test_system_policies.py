@@ -14,8 +14,8 @@ UNABLE = """
     import signal, sys
     from dolphin_mp.parent import children
     from dolphin_mp.parent.launch import run_system
-    from dolphin_mp.supervision import lifecycle
-    lifecycle.DEAD_WITHIN_S = 0.3
+    from dolphin_mp.supervision import stopping
+    stopping.DEAD_WITHIN_S = 0.3
     children.Children.kill = lambda self, process: None
     sys.exit(run_system("dolphin.toml"))
 """

@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from dolphin_mp.supervision.lifecycle import STACKS_WITHIN_S
+from dolphin_mp.supervision.stopping import STACKS_WITHIN_S
 from dolphin_mp.supervision.supervisor import DumpStacks, Exited, Forced, HungDetected, Kill
 
 

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,17 @@ def test_each_folder_knows_what_it_needs_and_no_more(folder: str, known: str) ->
         for name in imports(path)
         if is_within(name, "dolphin_mp") and not any(is_within(name, package) for package in allowed)
     ] == []
+
+
+@pytest.mark.parametrize("folder", ["crashes", "hang", "logs", "parent", "process", "supervision"])
+def test_no_module_knows_one_that_knows_it(folder: str) -> None:
+    sources = {dotted(path): path for path in modules("dolphin_mp") if path.parent.name == folder}
+    known = {
+        module: {name if name in sources else name.rpartition(".")[0] for name in imports(path)}
+        & set(sources)
+        for module, path in sources.items()
+    }
+    assert len(list(TopologicalSorter(known).static_order())) == len(known) > 1  # else a CycleError
 
 
 PURE = ["plan.py", *(f"supervision/{path.name}" for path in (ROOT / "dolphin_mp/supervision").glob("*.py"))]

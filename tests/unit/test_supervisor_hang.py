@@ -3,7 +3,7 @@
 import pytest
 
 from dolphin_mp.plan import ComponentPlan, Plan
-from dolphin_mp.supervision.lifecycle import STACKS_WITHIN_S
+from dolphin_mp.supervision.stopping import STACKS_WITHIN_S
 from dolphin_mp.supervision.supervisor import (
     BecameDone,
     BecameReady,

@@ -8,7 +8,8 @@ from itertools import pairwise
 import pytest
 
 from dolphin_mp.plan import BackoffPlan, ComponentPlan, InputPlan, Plan
-from dolphin_mp.supervision.lifecycle import DEAD_WITHIN_S, GRACE_S, LATE_S
+from dolphin_mp.supervision.lifecycle import GRACE_S, LATE_S
+from dolphin_mp.supervision.stopping import DEAD_WITHIN_S
 from dolphin_mp.supervision.supervisor import (
     Action,
     Ask,
