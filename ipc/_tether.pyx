@@ -16,7 +16,7 @@ cdef extern from *:
     #include <sched.h>
     #include <semaphore.h>
     #include <signal.h>
-    #include <stdint.h>
+    #include <sys/prctl.h>
     #include <sys/syscall.h>
     #include <unistd.h>
 
@@ -31,6 +31,7 @@ cdef extern from *:
         int fd = tether.fd, last = ~0U >> 1;
         /* as two steps: close_range(CLOSE_RANGE_UNSHARE) copies only what lies below a single range */
         int held = unshare(CLONE_FILES) == 0;
+        prctl(PR_SET_NAME, "tether");
         if (held && ((fd > 0 && syscall(SYS_close_range, 0, fd - 1, 0)) || syscall(SYS_close_range, fd + 1, last, 0)))
             for (int other = 0; other < 65536; other++) if (other != fd) close(other);
         tether.held = held;

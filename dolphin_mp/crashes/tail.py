@@ -61,7 +61,12 @@ def read_tail(name: str, died_ns: int, most: int = MOST_RECORDS, most_bytes: int
         segment = Segment.attach(name)
     except (ChannelError, OSError):
         return None
-    with RawChannel(segment) as channel:
+    try:
+        channel = RawChannel(segment)
+    except OSError:
+        segment.close()
+        return None
+    with channel:
         size = segment.header.record_size
         try:
             records = _copy(channel, segment, died_ns, min(most, most_bytes // size))

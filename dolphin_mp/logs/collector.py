@@ -223,8 +223,9 @@ def main() -> int:
 
     system = sys.argv[1]
     setproctitle(f"logs [dolphin-mp {system}]")
-    # to wake for what somebody says must not take the core from who says it: sched(7)
-    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    with contextlib.suppress(OSError):  # one that idles may not leave that
+        # to wake for what somebody says must not take the core from who says it: sched(7)
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(
             number, signal.SIG_IGN

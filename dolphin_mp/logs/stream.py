@@ -57,7 +57,16 @@ class Voice:
             components: those that run in it.
         """
         counts = Counts(f"{folder}/{process}.{COUNTS}")
-        self.pipes = {name: LogPipe(f"{folder}/{process}.{name}", name, epoch, counts) for name in (OUT, ERR)}
+        pipes: dict[str, LogPipe] = {}
+        try:
+            for name in (OUT, ERR):
+                pipes[name] = LogPipe(f"{folder}/{process}.{name}", name, epoch, counts)
+        except OSError:
+            counts.close()
+            for pipe in pipes.values():
+                pipe.close()
+            raise
+        self.pipes = pipes
         self._epoch = epoch
         self._components = frozenset(components)
         self._default = components[0] if len(components) == 1 else process

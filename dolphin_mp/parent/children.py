@@ -118,7 +118,7 @@ class Children:
                 self._fork(child, assignment, timer)
                 return
         except (SpawnError, OSError) as error:
-            self._not_born(child, str(error))
+            self._not_born(child, getattr(error, "strerror", None) or str(error))
             return
         self._children[child.process] = child
         child.pid, child.pidfd = spare.pid, spare.pidfd

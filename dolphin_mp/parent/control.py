@@ -25,6 +25,7 @@ MAX_MESSAGE = 1 << 20  # libzmq hangs up on who sends more
 MAX_FRAMES = 3  # route, delimiter, text
 MAX_BATCH = 256
 LINGER_MS = 500
+HANDSHAKE_MS = 3000  # chosen: ZeroMQ peers on one machine take less than one
 EXAMPLE = '{"v": 1, "id": 1, "command": "status", "args": {}}'
 
 
@@ -64,6 +65,7 @@ class ControlServer:
         for socket, path in zip((self._router, self._events), self._paths, strict=True):
             socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE)
             socket.setsockopt(zmq.SNDHWM, 1000)
+            socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)  # who says nothing holds no descriptor
             socket.bind(f"ipc://{path}")
             os.chmod(path, 0o600)  # noqa: PTH101
         self._frames: list[bytes] = []

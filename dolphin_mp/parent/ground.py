@@ -204,6 +204,30 @@ def _take_board(plan: Plan) -> tuple[Board, bool]:
     return board, False
 
 
+DESCRIPTORS = 100
+"""Of a parent beside those of its processes and channels: sockets, clients, spares, bundles (chosen)."""
+DESCRIPTORS_OF_PROCESS = 5
+"""Two pipes of what it says, the timer, a descriptor of the process, and its line."""
+
+
+def check_open_files(plan: Plan) -> None:
+    """Check that the system has room below the hard limit of descriptors.
+
+    Raises LaunchError: else it would start, and find at the worst moment that it can't restart anything.
+    """
+    import resource
+
+    processes = {component.process for component in plan.components}
+    channels = sum(len(component.outputs) for component in plan.components)
+    need = DESCRIPTORS + DESCRIPTORS_OF_PROCESS * len(processes) + channels
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= hard < need:
+        raise LaunchError(
+            f"{len(processes)} processes and {channels} channels take {need} open files, and the hard limit "
+            f"is {hard}: raise it (ulimit -Hn {need}; LimitNOFILE= of a systemd unit)"
+        )
+
+
 def raise_open_files() -> int:
     """Allow this process as many descriptors as the hard limit does; gives the soft limit before."""
     import resource

@@ -7,6 +7,7 @@ is not needed is let go.
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,12 +26,14 @@ class Heirs:
         self._spares = spares
         self._heirs: dict[str, tuple[Spare, Assignment]] = {}
 
-    def prepare(self, assignment: Assignment) -> None:
-        """Have a spare prepare for an assignment, if there is one."""
+    def prepare(self, assignment: Assignment) -> int:
+        """Have a spare prepare for an assignment; gives its pid, 0 if there is none."""
         self.dismiss(assignment.process)
         spare = self._spares.take(b"prepare", assignment.to_json(at_home=True))
-        if spare is not None:
-            self._heirs[assignment.process] = spare, assignment
+        if spare is None:
+            return 0
+        self._heirs[assignment.process] = spare, assignment
+        return spare.pid
 
     def take(self, assignment: Assignment, timer: int) -> Spare | None:
         """Give the process that carries the assignment out from now on; None if none was prepared for it."""
@@ -38,6 +41,7 @@ class Heirs:
         if spare is None or prepared != assignment:
             return None
         try:
+            signal.pidfd_send_signal(spare.pidfd, signal.SIGCONT)  # whoever has stopped it meant no component
             spare.line.say(b"go", timer)
         except OSError:  # it is dead
             return None

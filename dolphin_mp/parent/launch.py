@@ -13,7 +13,7 @@ from setproctitle import setproctitle
 
 from dolphin_mp.parent.assigning import Surroundings
 from dolphin_mp.parent.errors import LaunchError
-from dolphin_mp.parent.ground import Ground, raise_open_files
+from dolphin_mp.parent.ground import Ground, check_open_files, raise_open_files
 from dolphin_mp.parent.inspection import inspect_now
 from dolphin_mp.parent.orchestrator import Orchestrator
 from dolphin_mp.parent.spawner import Spawner, SpawnError
@@ -69,6 +69,7 @@ def run_system(
             source = str(Path(plan.source).absolute()) if plan.folder else ""
         if for_s is not None:
             plan = replace(plan, orphan="stop")
+        check_open_files(plan)
         setproctitle(f"dolphin-mp [{plan.name}]")
     except SpawnError as error:
         spawner.close()

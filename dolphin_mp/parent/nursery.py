@@ -109,7 +109,9 @@ class Nursery:
 
     def prepare(self, assignment: Assignment) -> None:
         """Have a spare prepare to succeed a process that is dying."""
-        self._heirs.prepare(assignment)
+        pid = self._heirs.prepare(assignment)
+        if pid:
+            self._tell({"event": "heir", "process": assignment.process, "pid": pid})
 
     def dismiss(self, process: str) -> None:
         """Let go of its heir, if none was needed."""

@@ -19,7 +19,7 @@ from dolphin_mp.envfile import EnvFileError, read_env
 from dolphin_mp.size import show_excess
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from dolphin_mp.plan import ResourcesPlan
 
@@ -34,7 +34,7 @@ class LimitError(Exception):
 def take_on(plan: ResourcesPlan) -> None:
     """Give this process its environment, folder and limits, for good; raises LimitError.
 
-    To be called while it has one thread: niceness and CPUs are a thread's, and others inherit them.
+    Niceness and CPUs are a thread's: all that there are get them, and those to come inherit them.
     """
     try:
         _take_environment(plan)
@@ -47,7 +47,7 @@ def take_on(plan: ResourcesPlan) -> None:
     if plan.nice is not None:
         _take("nice", _be_nice, plan.nice)
     if plan.cpus:
-        _take("cpus", os.sched_setaffinity, 0, plan.cpus)
+        _take("cpus", _run_on, plan.cpus)
     if plan.memory_max:
         _take("memory_max", _limit_memory, plan.memory_max)
 
@@ -77,13 +77,23 @@ def _be_nice(nice: int) -> None:
 
     Source: sched(7). A component has a session of its own, but for one that was started from a shell.
     """
-    os.setpriority(os.PRIO_PROCESS, 0, nice)
+    for thread in _threads():
+        os.setpriority(os.PRIO_PROCESS, thread, nice)
     if os.getsid(0) == os.getpid():
         with (
             contextlib.suppress(OSError),  # no autogroups here
             open("/proc/self/autogroup", "w", encoding="ascii") as file,  # noqa: PTH123
         ):
             file.write(str(nice))
+
+
+def _run_on(cpus: Collection[int]) -> None:
+    for thread in _threads():
+        os.sched_setaffinity(thread, cpus)
+
+
+def _threads() -> list[int]:
+    return [int(name) for name in os.listdir("/proc/self/task")]  # noqa: PTH208
 
 
 def _limit_open_files(count: int) -> None:

@@ -10,6 +10,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from setproctitle import setthreadtitle
+
 from dolphin_mp.hang.arming import PULSE_NS
 from dolphin_mp.process.limits import over_memory
 from dolphin_mp.process.sampler import Sampler
@@ -58,6 +60,7 @@ class Pulse:
 
     def _run_to_end(self) -> None:
         try:
+            setthreadtitle("pulse")
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # for the main thread alone
             pause_ns = FIRST_SAMPLE_NS
             while not self._nudge.wait_until(time.monotonic_ns() + pause_ns):

@@ -61,6 +61,7 @@ def rehearse(system: str, carry_out: Callable[..., int]) -> None:
     memory = os.memfd_create("dolphin-mp-rehearsal", os.MFD_CLOEXEC)
     os.ftruncate(memory, board.SIZE)
     folder = f"{runtime_folder(system)}/{NAME}.{os.getpid()}"  # it goes with that at the latest
+    _sweep(runtime_folder(system))
     os.mkdir(folder, 0o700)  # noqa: PTH102
     try:
         os.mkfifo(f"{folder}/notify", 0o600)
@@ -92,6 +93,14 @@ def _own_surroundings() -> Iterator[None]:
         sys.excepthook, threading.excepthook = hooks
         for fd in _descriptors() - before:
             os.close(fd)
+
+
+def _sweep(parent: str) -> None:
+    """Remove what spares have left that were killed in their rehearsal."""
+    for name in os.listdir(parent):  # noqa: PTH208
+        pid = name.removeprefix(f"{NAME}.")
+        if pid != name and not os.path.exists(f"/proc/{pid}"):  # noqa: PTH110
+            _remove(f"{parent}/{name}")
 
 
 def _remove(folder: str) -> None:

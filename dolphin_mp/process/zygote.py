@@ -312,7 +312,10 @@ def _surround(environment: dict[str, str], cwd: str, open_files: int) -> None:
     import resource
 
     _reset_environment(environment)
-    os.chdir(cwd)
+    try:
+        os.chdir(cwd)
+    except OSError as error:  # it was moved or removed meanwhile: the zygote is still there
+        sys.stderr.write(f"dolphin-mp: {cwd}: {error.strerror}; this process stays in what it was\n")
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(open_files, hard) if hard >= 0 else open_files, hard))
 

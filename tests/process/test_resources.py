@@ -55,7 +55,11 @@ def test_each_process_has_its_own_and_its_neighbours_the_launchers(up, world, mo
     client, _ = up({"a": (Facts, table), "b": Facts})
     mine = world.record(client, "a.facts").value
     assert (mine["nice"], mine["cpus"], mine["files"]) == (7, 1 << cpu, 333)
-    autogroup = Path(f"/proc/{world.rows(client)['a']['pid']}/autogroup")
+    pid = world.rows(client)["a"]["pid"]
+    for thread in map(int, os.listdir(f"/proc/{pid}/task")):  # noqa: PTH208
+        assert os.getpriority(os.PRIO_PROCESS, thread) == 7
+        assert os.sched_getaffinity(thread) == {cpu}
+    autogroup = Path(f"/proc/{pid}/autogroup")
     assert not autogroup.exists() or autogroup.read_text().endswith("nice 7\n")
     assert 768 << 20 < mine["data"] < 2 << 30
     assert mine["cwd"].item().decode() == str(world.folder / "data")

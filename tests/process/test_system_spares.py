@@ -76,6 +76,46 @@ def test_a_successor_is_a_spare_and_another_is_parked(filled, world):
         assert len(spares) == SPARES
 
 
+MANY_DEATHS = 40  # of one in a few nobody hears before the kernel says so
+
+
+def test_a_successor_prepares_while_its_predecessor_dies(filled, world):
+    client, watcher, _ = filled({"a": (teller(), SOON)})
+    for _ in range(MANY_DEATHS):
+        watcher.events.clear()
+        row = kill(world, client, watcher)
+        watcher.until_event(event="spares")
+        if row["pid"] in [event["pid"] for event in watcher.events if event["event"] == "heir"]:
+            return
+    pytest.fail(f"none of {MANY_DEATHS} successors had prepared before")
+
+
+def test_an_heir_that_is_stopped_is_continued(filled, world):
+    client, watcher, _ = filled({"a": (teller(), SOON), "b": executor()})
+    before = world.rows(client)["b"]
+    os.kill(before["pid"], signal.SIGUSR1)  # it becomes another program, and its line ends
+    heir = watcher.until_event(event="heir", process="b")["pid"]
+    os.kill(heir, signal.SIGSTOP)
+    os.kill(before["pid"], signal.SIGKILL)
+    after = watcher.until(lambda rows: rows["b"]["restarts"] == 1 and rows["b"]["state"] == "ready")["b"]
+    assert after["pid"] == heir
+
+
+def executor():
+    """Give a component that becomes another program when it is told to."""
+
+    class Executor(Component):
+        every = "1h"
+
+        def setup(self):
+            signal.signal(signal.SIGUSR1, lambda *_: os.execv("/bin/sleep", ["sleep", "60"]))
+
+        def step(self):
+            pass
+
+    return Executor
+
+
 def test_a_dead_spare_is_no_successor(filled, world):
     client, watcher, spares = filled({"a": (teller(), SOON)})
     victim, *others = sorted(spares)
@@ -212,3 +252,15 @@ def test_a_component_that_is_not_preloaded_is_first_imported_in_its_own_process(
             client.restart("apart")
         client.shutdown()
     assert world.finish(process) == 0
+
+
+def test_a_folder_that_is_moved_away_holds_up_no_restart(filled, world):
+    client, watcher, spares = filled({"a": (teller(), SOON)})
+    moved = world.folder.with_name("moved")
+    world.folder.rename(moved)
+    try:
+        assert kill(world, client, watcher)["pid"] in spares
+        watcher.until_event(event="spares")  # one of them new
+        assert kill(world, client, watcher, also=parked(world))["state"] == "ready"
+    finally:
+        moved.rename(world.folder)

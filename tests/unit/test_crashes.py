@@ -2,7 +2,9 @@
 
 import errno
 import json
+import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,8 @@ from dolphin_mp.crashes.last_words import LastWords, path_of, split, take, unrea
 from dolphin_mp.crashes.parcel import ParcelError, pack, unpack
 from dolphin_mp.crashes.redaction import MASK, Redactor, is_secret
 from dolphin_mp.crashes.shelf import Bounds, Held, surplus
+from dolphin_mp.crashes.tail import read_tail
+from dolphin_mp.ipc import Channel
 from dolphin_mp.ipc.board import ComponentPart, Row
 from dolphin_mp.plan import ComponentPlan
 from dolphin_mp.supervision.vocabulary import State
@@ -274,3 +278,18 @@ def test_what_is_too_much_goes_and_so_does_what_a_dead_writer_left(tmp_path):
     os.utime(tmp_path / ".new-4-77", (1, 1))
     shelf.prune(tmp_path, Bounds(2, MIB))
     assert sorted(path.name for path in tmp_path.iterdir()) == [".new-5-78", "2", "3"]
+
+
+def test_a_channel_that_can_not_be_mapped_costs_a_bundle_its_records_and_nothing_else(monkeypatch):
+    name = f"dmp-test-tail-{os.getpid()}"
+    with Channel.create(name, "f8"):
+        assert read_tail(name, 0) is not None
+
+        def refuse(*_):
+            raise OSError(12, "Cannot allocate memory")
+
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        with monkeypatch.context() as patch:
+            patch.setattr("dolphin_mp.ipc._core.Memory", refuse)
+            assert read_tail(name, 0) is None
+        assert len(list(Path("/proc/self/fd").iterdir())) == before

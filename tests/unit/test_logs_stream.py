@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -199,3 +200,12 @@ def test_a_forked_child_is_a_writer_of_its_own(voice):
     child, parent = heard(voice)
     assert (child["pid"], child["seq"]) == (pid, 0)
     assert (parent["pid"], parent["seq"]) == (os.getpid(), 0)
+
+
+def test_a_voice_that_finds_no_pipes_keeps_no_descriptor(tmp_path):
+    (tmp_path / "a.err").mkdir()
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(3):
+        with pytest.raises(OSError, match="directory"):
+            Voice().open(str(tmp_path), "a", 1, ["a"])
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
