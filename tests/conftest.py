@@ -8,7 +8,7 @@ from hypothesis import settings
 
 settings.register_profile("same", derandomize=True, deadline=None, database=None)
 settings.load_profile("same")
-# a process that a shell has put in the background, or nohup(1) has, ignores them, and so do those that it begets
+# one that a shell has put in the background, or nohup(1) has, ignores them, and so do those that it begets
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
