@@ -53,9 +53,9 @@ class Assigner:
             self._surroundings.cwd,
             self._notify,
             self._logs,
-            tuple(roster.parts[name] for name in spawn.members),
+            tuple(roster.parts_of(spawn.members)),
             roster.board.launched_ns,
-            tuple(roster.rows[name] for name in spawn.members),
+            tuple(map(roster.rows.__getitem__, spawn.members)),
         )
 
     def home(self) -> bytes:

@@ -36,7 +36,7 @@ class Roster:
 
     def parts_of(self, names: Iterable[str]) -> list[ComponentPlan]:
         """Give what the plan says of some components."""
-        return [self.parts[name] for name in names]
+        return list(map(self.parts.__getitem__, names))
 
     def members_of(self, process: str) -> tuple[str, ...]:
         """Give the components that the plan puts into a process."""
