@@ -1,7 +1,8 @@
 """Processes that are parked before anybody needs them, so that no fork follows a death.
 
 A spare has reported and waits on its line. One that died is noticed by the end of its line and replaced, at
-once only if it had lived for a while: else with the next refill, so that no loop of deaths can come of it.
+once if it had lived for a while or was the first not to: else with the next refill, so that no loop of deaths
+can come of it.
 None to hand is no failure, only slower.
 """
 
@@ -65,6 +66,7 @@ class Spares:
         self._home = home
         self._wanted = wanted
         self._spares: list[Spare] = []
+        self._lost_s = -AGE_S  # when the last one died young
 
     def __len__(self) -> int:
         """Give how many are ready."""
@@ -125,10 +127,13 @@ class Spares:
                 not spare.line.has_ended()
             ):  # its report was taken a moment ago, in the midst of something else
                 return
-            lived = time.monotonic() - spare.since
+            now = time.monotonic()
+            is_young = now - spare.since < AGE_S
             self._drop(spare)
-            if lived >= AGE_S:
+            if not is_young or now - self._lost_s >= AGE_S:
                 self.refill()
+            if is_young:
+                self._lost_s = now
         else:
             self._reported(spare)
 

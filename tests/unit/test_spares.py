@@ -106,20 +106,29 @@ def test_a_dead_one_is_passed_over(spares, spawner, poller):
     assert len(spares) == 0
 
 
-@pytest.mark.parametrize(("age_s", "made"), [(0.0, 3), (3600.0, 2)])
-def test_one_that_dies_is_replaced_at_once_only_if_it_was_old(
-    spares, spawner, poller, monkeypatch, age_s, made
-):
-    monkeypatch.setattr(module, "AGE_S", age_s)
+def test_one_that_dies_is_replaced_at_once_if_it_was_old(spares, spawner, poller, monkeypatch):
+    monkeypatch.setattr(module, "AGE_S", 0.0)
+    spares.refill()
+    spawner.report()
+    poller.poll(0)
+    for made in (3, 4):
+        spawner.others[made - 3].close()
+        poller.poll(0)
+        assert len(spawner.others) == made
+
+
+def test_of_those_that_die_young_only_the_first_is_replaced_at_once(spares, spawner, poller):
     spares.refill()
     spawner.report()
     poller.poll(0)
     spawner.others[0].close()
     poller.poll(0)
-    assert len(spares) == 1
-    assert len(spawner.others) == made
+    assert (len(spares), len(spawner.others)) == (1, 3)
+    spawner.others[1].close()
+    poller.poll(0)
+    assert (len(spares), len(spawner.others)) == (0, 3)
     spares.refill()
-    assert len(spawner.others) == 3
+    assert len(spawner.others) == 4
 
 
 def test_one_that_dies_unborn_is_not_replaced_at_once(spares, spawner, poller, monkeypatch):
