@@ -13,6 +13,8 @@ import orjson
 from dolphin_mp.workers.books.events import BadMessageError, Fault, Levels
 
 LATEST_MS = 2**63 // 1_000_000 - 1
+LATEST_NS = LATEST_MS * 1_000_000
+"""In April 2262: what a record has room for."""
 MOST_ID = 2**64 - 1
 
 _SECONDS = re.compile(r"([0-9]{1,10})(?:\.([0-9]{1,9}))?")
@@ -103,14 +105,19 @@ def seconds(text: Any, symbol: str, *, of_book: bool = True) -> int:
     found = _SECONDS.fullmatch(text) if type(text) is str else None
     if found is None:
         raise BadMessageError("a time is no decimal", symbol, of_book=of_book)
-    return int(found[1]) * 1_000_000_000 + int((found[2] or "").ljust(9, "0"))
+    event_ns = int(found[1]) * 1_000_000_000 + int((found[2] or "").ljust(9, "0"))
+    if event_ns > LATEST_NS:
+        raise BadMessageError("a time is none", symbol, of_book=of_book)
+    return event_ns
 
 
 def iso_time(text: Any, symbol: str, *, of_book: bool = True) -> int:
     """Give a time like 2021-04-17T16:43:37.075687Z in ns, exact to the microsecond."""
     try:
         if type(text) is str and text.endswith("Z"):
-            return round(datetime.fromisoformat(text).timestamp() * 1e6) * 1000
+            event_ns = round(datetime.fromisoformat(text).timestamp() * 1e6) * 1000
+            if 0 <= event_ns <= LATEST_NS:
+                return event_ns
     except (ValueError, OverflowError):
         pass
     raise BadMessageError("a time is none", symbol, of_book=of_book)

@@ -1,0 +1,121 @@
+"""Times, prices and sizes beyond all reason: refused whole, and what is within reason breaks no number."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+import numpy as np
+import orjson
+import pytest
+
+from dolphin_mp.workers.books.events import BadMessageError
+from dolphin_mp.workers.books.market import Market
+from dolphin_mp.workers.books.venues import VENUES
+
+if TYPE_CHECKING:
+    from dolphin_mp.workers.books.events import Event
+
+PRO = {"type": "l2update", "product_id": "A-B", "changes": [["buy", "1", "1"]]}
+KRAKEN = {"symbol": "A/B", "bids": [{"price": 1, "qty": 1}], "asks": [], "checksum": crc32(b"11")}
+
+
+def advanced(time: Any) -> Any:
+    update = {"side": "bid", "event_time": time, "price_level": "1", "new_quantity": "1"}
+    event = {"type": "snapshot", "product_id": "A-B", "updates": [update]}
+    return {"channel": "l2_data", "timestamp": time, "sequence_num": 0, "events": [event]}
+
+
+def timed(venue: str, time: Any) -> list[Any]:
+    """A message of each dialect, as of then."""
+    milliseconds = str(time)
+    if venue == "coinbase":
+        return [PRO | {"time": time}, advanced(time)]
+    if venue == "kraken":
+        book = {"channel": "book", "type": "snapshot", "data": [KRAKEN | {"timestamp": time}]}
+        return [book, [1, {"as": [], "bs": [["1", "1", time]]}, "book-10", "A/B"]]
+    data: dict[str, Any]
+    if venue in ("bitget", "okx"):
+        data = {"asks": [], "bids": [["1", "1"]], "ts": milliseconds, "checksum": 0}
+        return [
+            {
+                "action": "snapshot",
+                "arg": {"instType": "SPOT", "channel": "books", "instId": "A"},
+                "data": [data],
+            }
+        ]
+    if venue == "deribit":
+        data = {"type": "snapshot", "timestamp": time, "instrument_name": "A", "change_id": 1}
+        params = {"channel": "book.A.raw", "data": data | {"bids": [], "asks": []}}
+        return [{"jsonrpc": "2.0", "method": "subscription", "params": params}]
+    return [{"e": "depthUpdate", "E": time, "s": "A", "U": 1, "u": 1, "pu": 1, "b": [], "a": []}]
+
+
+def parse(venue: str, message: Any) -> tuple[Event, ...]:
+    payload = message if isinstance(message, bytes) else orjson.dumps(message)
+    return VENUES[venue].parse(payload)  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        "9999-12-31T23:59:59Z",
+        "2262-04-12T00:00:00Z",
+        "0001-01-01T00:00:00Z",
+        "1969-12-31T23:59:59Z",
+        "9999999999.5",
+        "9223372037.0",
+        2**63,
+        2**63 // 1_000_000,
+        str(2**63 // 1_000_000),
+        -1,
+    ],
+)
+@pytest.mark.parametrize("venue", VENUES)
+def test_a_time_that_no_record_can_hold_is_refused(venue: str, time: Any) -> None:
+    for message in timed(venue, time):
+        with pytest.raises(BadMessageError):
+            parse(venue, message)
+
+
+@pytest.mark.parametrize(
+    ("venue", "time"),
+    [
+        ("coinbase", "2262-04-11T00:00:00Z"),
+        ("coinbase", "1970-01-01T00:00:00Z"),
+        ("kraken", "2262-04-11T00:00:00Z"),
+        ("kraken", "9223286400.999999999"),
+        ("binance-futures", 2**63 // 1_000_000 - 1),
+        ("bitget", 2**63 // 1_000_000 - 1),
+        ("okx", 2**63 // 1_000_000 - 1),
+        ("deribit", 2**63 // 1_000_000 - 1),
+    ],
+)
+def test_a_time_that_is_read_fits_its_row(venue: str, time: Any) -> None:
+    read = []
+    for message in timed(venue, time):
+        try:
+            events = parse(venue, message)
+        except BadMessageError:
+            continue  # it is in the way of another dialect
+        read += [event for event in events if event.symbol]
+    assert read
+    for event in read:
+        assert np.int64(event.event_ns) >= 0  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("venue", ["coinbase", "kraken"])
+def test_nothing_of_such_a_message_is_applied(venue: str) -> None:
+    symbol = {"coinbase": "A-B", "kraken": "A/B"}[venue]
+    market = Market([symbol], VENUES[venue].RULES)  # type: ignore[index]
+    rows = market.rows(1)
+    refused = 0
+    for message in timed(venue, "9999-12-31T23:59:59Z"):
+        try:
+            for event in parse(venue, message):
+                market.take(event, 1)
+        except BadMessageError as error:
+            market.note_bad(error)
+            refused += 1
+        market.fill(rows, 2)
+    assert (refused, rows["n_bad"][0], rows["n_bids"][0], rows["event_ns"][0]) == (2, 2, 0, 0)
