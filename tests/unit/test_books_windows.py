@@ -82,6 +82,19 @@ def test_pressure_compares_flow_with_the_usual_size_at_the_top() -> None:
     assert read(windows, 99 * S).pressure == 0.0
 
 
+@pytest.mark.parametrize(("large", "small"), [(1e17, 1.0), (1e12, 1e-8), (1e17, 1e-15), (1.0, 5e-324)])
+def test_pressure_is_exact_after_a_size_of_another_magnitude(large: float, small: float) -> None:
+    windows = Windows()
+    windows.flow(S, small, large)
+    read(windows, S)
+    for n in range(20, 40):
+        windows.flow(n * S, small if n % 2 else -small, small)
+        windows.flow(n * S, 2 * small, small)
+        assert -1.0 <= read(windows, n * S).pressure <= 1.0
+    if large / small < 1e30:  # what is not told apart by two floats is at least within its bounds
+        assert read(windows, 39 * S).pressure == pytest.approx(tanh(20 / PRESSURE))
+
+
 def test_the_usual_is_a_mean_over_time() -> None:
     usual = Usual()
     assert usual.follow(5, 4.0, 2.0) == (4.0, 2.0)  # nothing else is known
