@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 import pytest
 
-from dolphin_mp.workers.books.events import BadMessageError
+from dolphin_mp.workers.books.events import BadMessageError, Fault, Trade
 from dolphin_mp.workers.books.market import Market
 from dolphin_mp.workers.books.venues import VENUES
 
@@ -119,3 +119,72 @@ def test_nothing_of_such_a_message_is_applied(venue: str) -> None:
             refused += 1
         market.fill(rows, 2)
     assert (refused, rows["n_bad"][0], rows["n_bids"][0], rows["event_ns"][0]) == (2, 2, 0, 0)
+
+
+def traded(venue: str, price: str, size: str) -> list[Any]:
+    """A message of each dialect, with a good trade before the one in question."""
+    good, odd = ("1", "1"), (price, size)
+    at = "2021-01-01T00:00:00Z"
+    if venue == "coinbase":
+        pro = {"type": "match", "product_id": "A", "side": "sell", "time": at, "price": price, "size": size}
+        trade = {"product_id": "A", "side": "SELL", "time": at}
+        trades = [trade | {"price": price, "size": size} for price, size in (good, odd)]
+        events = [{"type": "update", "trades": trades}]
+        return [pro, {"channel": "market_trades", "sequence_num": 0, "events": events}]
+    number = orjson.Fragment
+    if venue == "kraken":
+        trade = {"symbol": "A", "side": "buy", "timestamp": at}
+        trades = [trade | {"price": number(price), "qty": number(size)} for price, size in (good, odd)]
+        return [
+            [1, [[*each, "1.0", "b", "m", ""] for each in (good, odd)], "trade", "A"],
+            {"channel": "trade", "type": "update", "data": trades},
+        ]
+    if venue == "deribit":
+        trade = {"instrument_name": "A", "direction": "buy", "timestamp": 1}
+        trades = [trade | {"price": number(price), "amount": number(size)} for price, size in (good, odd)]
+        params = {"channel": "trades.A.raw", "data": trades}
+        return [{"jsonrpc": "2.0", "method": "subscription", "params": params}]
+    if venue == "okx":
+        data = [{"px": price, "sz": size, "side": "buy", "ts": "1"} for price, size in (good, odd)]
+        return [{"arg": {"channel": "trades", "instId": "A"}, "data": data}]
+    if venue == "bitget":
+        argument = {"instType": "spot", "channel": "trade", "instId": "A"}
+        head = {"action": "update", "arg": argument}
+        first = [["1", *each, "buy"] for each in (good, odd)]
+        second = [{"ts": "1", "price": price, "size": size, "side": "buy"} for price, size in (good, odd)]
+        return [head | {"data": first}, head | {"data": second}]
+    trade = {"s": "A", "m": False, "T": 1, "p": price, "q": size}
+    return [{"e": "aggTrade"} | trade, {"e": "trade", "X": "MARKET"} | trade]
+
+
+@pytest.mark.parametrize(
+    ("price", "size"),
+    [
+        ("1", "1" + "0" * 300),
+        ("1", "1" + "0" * 18),
+        ("1", "100000000000000016"),
+        ("1" + "0" * 300, "1"),
+        ("1000000000001", "1"),
+        ("0." + "0" * 15 + "9", "1"),
+        ("0", "1"),
+        ("1", "0"),
+        ("1", "0.000"),
+    ],
+)
+@pytest.mark.parametrize("venue", VENUES)
+def test_an_absurd_trade_is_refused_with_its_message(venue: str, price: str, size: str) -> None:
+    for message in traded(venue, price, size):
+        with pytest.raises(BadMessageError) as caught:
+            parse(venue, message)
+        assert (caught.value.fault, caught.value.of_book) == (Fault.VALUE, False)
+
+
+@pytest.mark.parametrize("venue", VENUES)
+def test_the_largest_and_the_least_trade_are_read(venue: str) -> None:
+    for message in [
+        *traded(venue, "1000000000000", "1" + "0" * 17),
+        *traded(venue, "0.000000000000001", "0.1"),
+    ]:
+        last = parse(venue, message)[-1]
+        assert isinstance(last, Trade)
+        assert (last.price, last.size) in [(1e12, 1e17), (1e-15, 0.1)]

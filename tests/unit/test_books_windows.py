@@ -74,6 +74,16 @@ def test_trades_are_not_kept_for_ever_while_nobody_reads() -> None:
     assert read(windows, 999 * S).trade_imbalance == 0.0
 
 
+@pytest.mark.parametrize("large", [1e12, 1e17])
+def test_trades_balance_after_one_of_another_magnitude(large: float) -> None:
+    windows = Windows()
+    for n in range(60):
+        windows.trade(n * S, large if n == 3 else 1e-3, bought=n % 2 == 0)
+        told = read(windows, n * S).trade_imbalance
+        if n >= 13:
+            assert told == pytest.approx(0.0, abs=1e-9)
+
+
 def test_pressure_compares_flow_with_the_usual_size_at_the_top() -> None:
     windows = Windows()
     windows.flow(S, 6.0, 1.0)

@@ -149,8 +149,8 @@ def _complaint(data: dict[str, Any]) -> BadMessageError:
 def _trade(data: dict[str, Any]) -> Trade:
     symbol, buyer_was_there = data.get("s"), data.get("m")
     if type(symbol) is not str or type(buyer_was_there) is not bool:
-        raise BadMessageError("a trade without symbol or side", str(symbol), of_book=False)
+        raise BadMessageError(
+            "a trade without symbol or side", symbol if type(symbol) is str else None, of_book=False
+        )
     event_ns = texts.milliseconds(data, "T", symbol, of_book=False)
-    price = texts.number(data.get("p"), "p", symbol, of_book=False)
-    size = texts.number(data.get("q"), "q", symbol, of_book=False)
-    return Trade(symbol, event_ns, price, size, not buyer_was_there)
+    return texts.trade(symbol, event_ns, data.get("p"), data.get("q"), bought=not buyer_was_there)

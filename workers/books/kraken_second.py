@@ -131,8 +131,6 @@ def _trade(data: dict[str, Any]) -> Trade:
     symbol, price, size = data.get("symbol"), data.get("price"), data.get("qty")
     if type(symbol) is not str:
         raise BadMessageError("a trade without a symbol", of_book=False)
-    if not (texts.is_number(price) and texts.is_number(size) and price > 0 and size > 0):
-        raise BadMessageError("a trade of no price or size", symbol, Fault.VALUE, of_book=False)
     bought = texts.sign_of(data.get("side"), "buy", "sell", symbol)
     event_ns = texts.iso_time(data.get("timestamp"), symbol, of_book=False)
-    return Trade(symbol, event_ns, float(price), float(size), bought)
+    return texts.trade_of(symbol, event_ns, price, size, bought=bought)

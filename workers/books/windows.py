@@ -38,6 +38,10 @@ class Total:
         else:
             self.error += (value - after) + before
 
+    def clear(self) -> None:
+        """Begin at 0."""
+        self.rounded = self.error = 0.0
+
     def since(self, rounded: float, error: float) -> float:
         """Give what was added since the sum was this."""
         return (self.rounded - rounded) + (self.error - error)
@@ -111,9 +115,9 @@ class Windows:
     def __init__(self) -> None:
         self._flows: deque[tuple[int, float, float, float, float]] = deque()
         self._recent: deque[tuple[int, float, float]] = deque()
-        self._trades: deque[tuple[int, float, float]] = deque()
+        self._trades: deque[tuple[int, float, float, float, float]] = deque()
         self._flow, self._sizes = Total(), Total()
-        self._bought = self._sold = 0.0
+        self._bought, self._sold = Total(), Total()
         self._usual = Usual()
         self.due_ns = NEVER
 
@@ -131,11 +135,12 @@ class Windows:
         trades = self._trades
         while trades and trades[0][0] <= now_ns - LONG_NS:
             trades.popleft()
-        trades.append((now_ns, self._bought, self._sold))
-        if bought:
-            self._bought += size
-        else:
-            self._sold += size
+        plus, minus = self._bought, self._sold
+        if not trades:  # what went by is no matter of the new sums
+            plus.clear()
+            minus.clear()
+        trades.append((now_ns, plus.rounded, plus.error, minus.rounded, minus.error))
+        (plus if bought else minus).add(size)
 
     def restart(self) -> None:
         """Begin anew after an outage: its flow is unknown. Trades go on."""
@@ -178,10 +183,10 @@ class Windows:
     def _balance(self) -> float:
         """Give the balance of the trades kept."""
         if not self._trades:
-            self._bought = self._sold = 0.0
             return nan
-        _, bought, sold = self._trades[0]
-        return balance(self._bought - bought, self._sold - sold)
+        _, plus, plus_error, minus, minus_error = self._trades[0]
+        bought, sold = self._bought.since(plus, plus_error), self._sold.since(minus, minus_error)
+        return balance(max(bought, 0.0), max(sold, 0.0))  # rounding may leave less than nothing
 
 
 def _pressure(flow: float, usual: float) -> float:
