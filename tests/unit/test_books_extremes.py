@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -188,3 +190,27 @@ def test_the_largest_and_the_least_trade_are_read(venue: str) -> None:
         last = parse(venue, message)[-1]
         assert isinstance(last, Trade)
         assert (last.price, last.size) in [(1e12, 1e17), (1e-15, 0.1)]
+
+
+@pytest.mark.parametrize("venue", VENUES)
+@pytest.mark.parametrize("depth", [200, 900, 990, 1000, 1010, 1015, 1020, 1023, 1024, 100_000])
+def test_nesting_as_deep_as_one_likes_is_bad_in_any_place(venue: str, depth: int) -> None:
+    nested = b"[" * depth + b"]" * depth
+    for message in (*traded(venue, "1", "1"), *timed(venue, "2021-01-01T00:00:00Z"), *timed(venue, 1)):
+        whole = orjson.dumps(message)
+        for place in re.finditer(rb'"[A-Za-z/]*"|[0-9]+', whole):
+            if whole[place.end() : place.end() + 1] == b":":
+                continue
+            payload = whole[: place.start()] + nested + whole[place.end() :]
+            with suppress(BadMessageError):
+                parse(venue, payload)
+            assert isinstance(VENUES[venue].symbols_sent(payload), list)  # type: ignore[index]
+    with pytest.raises(BadMessageError):
+        parse(venue, nested)
+
+
+@pytest.mark.parametrize("depth", [900, 1015])
+def test_a_book_of_nothing_but_brackets_is_bad(depth: int) -> None:
+    data = b"[" * depth + b"]" * depth
+    with pytest.raises(BadMessageError):
+        parse("kraken", b'{"channel":"book","type":"update","data":' + data + b"}")

@@ -60,7 +60,7 @@ def parse(message: dict[str, Any], payload: bytes) -> tuple[Event, ...]:
         return tuple(map(_trade, _objects(message.get("data"), payload)))
     if channel != "book":
         return ()
-    books = _objects(_exact.decode(payload.decode()).get("data"), payload)
+    books = _objects(_exactly(payload).get("data"), payload)
     try:
         return tuple(_book(message.get("type"), data) for data in books)
     except BadMessageError as error:
@@ -81,6 +81,14 @@ def broken(payload: bytes, reason: str) -> BadMessageError:
     channel, symbols = _CHANNEL.search(payload, 0, 100), set(_SYMBOL.findall(payload))
     of_book = not payload.startswith(_ANSWERS) and not (channel and channel[1] != b"book")
     return BadMessageError(reason, symbols.pop().decode() if len(symbols) == 1 else None, of_book=of_book)
+
+
+def _exactly(payload: bytes) -> Any:
+    """Give what the JSON says with its numbers as they were written."""
+    try:
+        return _exact.decode(payload.decode())
+    except (ValueError, RecursionError) as error:  # it bears less nesting than the first reader
+        raise broken(payload, "undecodable JSON") from error
 
 
 def _opened(message: dict[str, Any]) -> tuple[Event, ...]:
