@@ -54,7 +54,9 @@ class Market:
         }
         self._first = self._entries[symbols[0]]
         self._others = frozenset(others) - set(symbols)
-        self._channels: dict[int, Opened] = {}
+        self._channels: dict[
+            tuple[str, bool], int
+        ] = {}  # by symbol and whether it is the book's; latest last
         self._next: int | None = None  # number of the connection's next message; None: not known
         self._silence = 0
         self._filled: np.ndarray[Any, Any] | None = None
@@ -98,9 +100,10 @@ class Market:
         symbol, of_book = error.symbol, error.of_book
         if error.number is None and self._next is not None:
             of_book = False  # the number that it had, if it was a message, is missing at the next one
-        opened = self._channels.get(-1 if error.channel is None else error.channel)
-        if symbol is None and opened is not None:
-            symbol, of_book = opened.symbol, opened.of_book
+        if symbol is None and error.channel is not None:
+            channels = reversed(self._channels.items())
+            about = (about for about, channel in channels if channel == error.channel)
+            symbol, of_book = next(about, (symbol, of_book))
         entry = self._entries.get(symbol or "")
         if entry is not None:
             entry.refuse(error.fault, of_book=of_book)
@@ -116,6 +119,7 @@ class Market:
     def begin_anew(self, symbols: Iterable[str], why: str) -> None:
         """Take books for lost at once: their connection ended, or they were asked for anew."""
         for symbol in symbols:
+            self._channels.pop((symbol, True), None)
             entry = self._entries.get(symbol)
             if entry is not None:
                 entry.begin_anew(why)
@@ -156,9 +160,12 @@ class Market:
             self._first.refuse(Fault.UNKNOWN_SYMBOL, of_book=False)
 
     def _open(self, event: Opened) -> None:
-        if event.channel is not None:
-            self._channels[event.channel] = event
+        """Note what a channel is about, of the feed's symbols: a venue may name any number of others."""
         entry = self._entries.get(event.symbol)
+        if event.channel is not None and (entry is not None or event.symbol in self._others):
+            about = event.symbol, event.of_book
+            self._channels.pop(about, None)
+            self._channels[about] = event.channel
         if entry is not None and event.limit:
             entry.book.limit = event.limit
 

@@ -1,0 +1,81 @@
+"""What a market keeps of its feed, and what it says of it."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import orjson
+
+from dolphin_mp.workers.books.events import BadMessageError, Opened, Snapshot
+from dolphin_mp.workers.books.market import Market
+from dolphin_mp.workers.books.rules import Rules
+from dolphin_mp.workers.books.venues import VENUES
+
+KRAKEN = VENUES["kraken"]
+
+
+def status(channel: int, pair: str, name: str = "book-10") -> bytes:
+    head = {"channelID": channel, "channelName": name, "event": "subscriptionStatus"}
+    return orjson.dumps(head | {"pair": pair, "status": "subscribed"})
+
+
+def hear(market: Market, *messages: bytes) -> None:
+    for message in messages:
+        try:
+            for event in KRAKEN.parse(message):
+                market.take(event, 1)
+        except BadMessageError as error:
+            market.note_bad(error)
+
+
+def synced(market: Market) -> list[str]:
+    return [symbol for symbol in market.symbols if market.book(symbol).synced]
+
+
+def two_books() -> Market:
+    market = Market(["A/B", "C/D"], KRAKEN.RULES)
+    hear(market, status(1, "A/B"), status(2, "C/D"), status(3, "A/B", "trade"))
+    for symbol in market.symbols:
+        market.take(Snapshot(symbol, 0, 0, [(1.0, 1.0)], [(2.0, 1.0)]), 1)
+    return market
+
+
+def test_a_flood_of_answers_takes_no_room() -> None:
+    market = two_books()
+    hear(market, *(status(n, "A/B") for n in range(1000)))
+    tracemalloc.start()
+    for n in range(5000):
+        hear(market, status(1000 + n, "A/B"), status(10_000 + n, f"X{n}/Y"))
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size < 50_000
+    hear(market, b"[5999,{")  # the latest is still known
+    assert synced(market) == ["C/D"]
+
+
+def test_a_channel_is_the_latest_symbols() -> None:
+    market = two_books()
+    hear(market, status(1, "C/D"), status(2, "A/B"), b"[1,{")
+    assert synced(market) == ["A/B"]
+    market.begin_anew(["C/D"], "it is asked for anew")
+    hear(market, b"[2,{")
+    assert synced(market) == []
+
+
+def test_a_channel_is_forgotten_with_its_connection() -> None:
+    market = two_books()
+    market.begin_anew(["A/B"], "its connection ended")
+    hear(market, b"[1,{")  # it may be anybody's in the next one
+    assert synced(market) == []
+
+
+def test_the_channel_of_trades_costs_no_book() -> None:
+    market = two_books()
+    hear(market, b"[3,[[")
+    assert synced(market) == ["A/B", "C/D"]
+
+
+def test_a_subscription_says_how_deep_a_book_is() -> None:
+    market = Market(["A"], Rules())
+    market.take(Opened("A", None, True, 25), 1)
+    assert market.book("A").limit == 25
