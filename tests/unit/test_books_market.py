@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import tracemalloc
+from typing import TYPE_CHECKING
 
 import orjson
 
-from dolphin_mp.workers.books.events import BadMessageError, Opened, Snapshot
+from dolphin_mp.workers.books.events import BadMessageError, Numbered, Opened, Snapshot
 from dolphin_mp.workers.books.market import Market
 from dolphin_mp.workers.books.rules import Rules
 from dolphin_mp.workers.books.venues import VENUES
+
+if TYPE_CHECKING:
+    import pytest
 
 KRAKEN = VENUES["kraken"]
 
@@ -73,6 +77,28 @@ def test_the_channel_of_trades_costs_no_book() -> None:
     market = two_books()
     hear(market, b"[3,[[")
     assert synced(market) == ["A/B", "C/D"]
+
+
+class Counting(dict[str, object]):
+    """Counts how often all are looked at."""
+
+    looks = 0
+
+    def values(self):  # type: ignore[no-untyped-def]
+        self.looks += 1
+        return super().values()
+
+
+def test_a_number_that_is_the_next_looks_at_no_book(monkeypatch: pytest.MonkeyPatch) -> None:
+    market = Market(["A", "B"], Rules())
+    counting = Counting(market._entries)
+    monkeypatch.setattr(market, "_entries", counting)
+    market.take(Snapshot("A", 1, 0, [(1.0, 1.0)], []), 1)
+    for number in range(100):
+        market.take(Numbered(number), 1)
+    assert counting.looks <= 1
+    market.take(Numbered(200), 1)
+    assert not market.book("A").synced
 
 
 def test_a_subscription_says_how_deep_a_book_is() -> None:

@@ -175,8 +175,10 @@ class Market:
         A number of 0 is the first of a new connection: what the books missed before it is no fault of one.
         """
         expected, self._next = self._next, number + 1
+        if number == expected:
+            return
         synced = [entry for entry in self._entries.values() if entry.book.synced]
-        if number == expected or not synced:
+        if not synced:
             return
         if number != 0:
             self._first.refuse(Fault.GAP, of_book=False)
