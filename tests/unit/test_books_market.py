@@ -6,14 +6,15 @@ import tracemalloc
 from typing import TYPE_CHECKING
 
 import orjson
+import pytest
 
-from dolphin_mp.workers.books.events import BadMessageError, Numbered, Opened, Snapshot
+from dolphin_mp.workers.books.events import BadMessageError, Delta, Numbered, Opened, Snapshot
 from dolphin_mp.workers.books.market import Market
 from dolphin_mp.workers.books.rules import Rules
 from dolphin_mp.workers.books.venues import VENUES
 
 if TYPE_CHECKING:
-    import pytest
+    from dolphin_mp.workers.books.venues import VenueName
 
 KRAKEN = VENUES["kraken"]
 
@@ -105,3 +106,37 @@ def test_a_subscription_says_how_deep_a_book_is() -> None:
     market = Market(["A"], Rules())
     market.take(Opened("A", None, True, 25), 1)
     assert market.book("A").limit == 25
+
+
+def test_of_garbage_there_is_a_line_at_the_first_and_ever_more_rarely() -> None:
+    lines: list[str] = []
+    market = Market(["A/B", "C/D"], KRAKEN.RULES, report=lines.append)
+    hear(market, b"}{")
+    assert lines == ["bad messages in the row of A/B: 1 (1 unreadable), the last one: 'undecodable JSON'"]
+    for n in range(2, 3000):
+        hear(market, b"}{", b'[5,[["1","1","1.0","b","m",""]],"trade","E%d\\n/F"]' % n)
+    assert [line.partition(": ")[2].partition(" ")[0] for line in lines] == ["1", "10", "100", "1000"]
+    assert all(len(line) < 300 and line.isprintable() for line in lines)
+
+
+@pytest.mark.parametrize("venue", ["binance-futures", "kraken"])
+def test_of_snapshots_and_changes_that_can_not_be_there_is_a_line_too(venue: VenueName) -> None:
+    lines: list[str] = []
+    market = Market(["A"], VENUES[venue].RULES, report=lines.append)
+    for _ in range(100):
+        market.take(Snapshot("A", 1, 0, [(2.0, 1.0)], [(1.0, 1.0)]), 1)
+        market.take(Delta("A", 1, 1, 0, 0, [(-1.0, 1.0)], []), 1)
+    assert lines[0] == "bad messages in the row of A: 1 (1 crossed)"
+    assert [line.partition(": ")[2].partition(" ")[0] for line in lines] == ["1", "10", "100"]
+
+
+def test_what_a_lost_book_says_is_not_said_twice() -> None:
+    lines: list[str] = []
+    market = Market(["A"], Rules(), report=lines.append)
+    market.take(Snapshot("A", 1, 0, [(1.0, 1.0)], [(2.0, 1.0)]), 1)
+    for number in (5, 6, 7):
+        market.take(Delta("A", number, number, number - 1, 0, [], []), 1)
+    assert len(lines) == 1
+    assert "lost its book" in lines[0]
+    market.take(Delta("A", 8, 8, 7, 0, [(-1.0, 1.0)], []), 1)
+    assert lines[1:] == ["bad messages in the row of A: 2 (1 value, 1 gap)"]

@@ -28,7 +28,8 @@ class Market:
         symbols: whose books are kept, in the order of the rows.
         rules: the venue's.
         others: symbols of the feed that nobody asked for: their messages are left aside, not bad.
-        report: hears one line when a book loses its sync or finds it again.
+        report: hears one line when a book loses its sync or finds it again, and, ever more rarely, of
+            bad messages.
         changed: hears of each change of a top, as a row of `record.UPDATE`.
         turned: hears, with the symbol, that a book is in sync now, or is no more.
 
@@ -106,11 +107,12 @@ class Market:
             symbol, of_book = next(about, (symbol, of_book))
         entry = self._entries.get(symbol or "")
         if entry is not None:
-            entry.refuse(error.fault, of_book=of_book)
+            entry.refuse(error.fault, str(error), of_book=of_book)
         elif symbol in self._others:
             self.n_ignored += 1
         else:
-            self._first.refuse(error.fault if symbol is None else Fault.UNKNOWN_SYMBOL, of_book=False)
+            fault = error.fault if symbol is None else Fault.UNKNOWN_SYMBOL
+            self._first.refuse(fault, str(error), of_book=False)
             if symbol is None and of_book:
                 for each in self._entries.values():
                     if not each.book.chained:
@@ -157,7 +159,7 @@ class Market:
         elif event.symbol in self._others:
             self.n_ignored += 1
         else:
-            self._first.refuse(Fault.UNKNOWN_SYMBOL, of_book=False)
+            self._first.refuse(Fault.UNKNOWN_SYMBOL, f"about {event.symbol}", of_book=False)
 
     def _open(self, event: Opened) -> None:
         """Note what a channel is about, of the feed's symbols: a venue may name any number of others."""
@@ -181,7 +183,7 @@ class Market:
         if not synced:
             return
         if number != 0:
-            self._first.refuse(Fault.GAP, of_book=False)
+            self._first.refuse(Fault.GAP, f"message {number} where {expected} was next", of_book=False)
         for entry in synced:
             entry.lose(f"gap: message {number} of the connection where {expected} was next")
 
