@@ -112,7 +112,7 @@ class BinanceFutures(Words):
         return [compact({"e": "serverShutdown", "E": self.now_ms})]
 
     def rest(self, path: str, query: dict[str, str]) -> Reply:
-        """The depth snapshot, of a moment between two depth events."""
+        """The depth snapshot, of a moment between two depth events, or just of one if the market is quiet."""
         if path != self.REST:
             return Reply(404, "<html><body>Not found</body></html>")
         if "symbol" not in query:
@@ -124,7 +124,8 @@ class BinanceFutures(Words):
         limit = int(query.get("limit", "500"))
         if limit not in _WEIGHTS:
             return Reply(400, compact({"code": -4021, "msg": f"Not a valid depth limit: {limit}."}))
-        market.stir()
+        if not market.quiet:
+            market.stir()
         data: dict[str, Any] = {"lastUpdateId": market.last_id, "E": self.now_ms, "T": self.now_ms}
         data |= self._whose(market)
         data["bids"] = self.levels(market, market.bids, bid=True)[:limit]

@@ -75,6 +75,7 @@ class Market:
         bids, asks: lots by ticks, now.
         told_bids, told_asks: the same as of the last update.
         recent: the last trades that were told; some venues begin with them.
+        quiet: nothing happens between two updates, so a snapshot is just of the last one.
         last_id: of the last event; `told_id`, `told_ms`: id and time of the last update.
     """
 
@@ -88,6 +89,7 @@ class Market:
         self.last_id = self.random.randrange(10**6, 10**9)
         self.trades: list[Trade] = []
         self.trade_number = self.random.randrange(10**5, 10**6)
+        self.quiet = False
         self.number = 0
         self.first_id = 0
         middle = int(Decimal(price) / self.tick)

@@ -91,7 +91,8 @@ class Okx(Words):
         if market is None:
             problem = "Instrument ID, Instrument ID code, or Spread ID doesn't exist."
             return Reply(200, compact({"code": "51001", "msg": problem, "data": []}))
-        market.stir()
+        if not market.quiet:
+            market.stir()
         deep = int(query.get("sz", "1"))
         sides = ((market.bids, True), (market.asks, False))
         bids, asks = (

@@ -80,6 +80,22 @@ def test_books_are_the_venues(name: VenueName) -> None:
         assert venue.excesses == []
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if DIALECTS[name].REST_URL])
+def test_on_a_quiet_market_the_snapshot_is_of_the_last_message(name: VenueName) -> None:
+    with opened(name) as venue:
+        for market in venue.words.markets.values():
+            market.quiet = True
+        with Client(name, venue) as client:
+            venue.wait_for_book()
+            client.wait_until(lambda: all(client.row(symbol)["synced"] for symbol in client.symbols))
+            venue.move(20)
+            client.wait_for_truth()
+            for symbol in client.symbols:
+                check_tops(client, symbol)
+                check_untouched(client, symbol)
+                assert client.row(symbol)["n_applied"] == 20
+
+
 @pytest.mark.parametrize("fault", sorted(FAULTS))
 @pytest.mark.parametrize("name", NAMES)
 def test_a_damaged_book_is_healed_and_the_others_are_not_touched(name: VenueName, fault: str) -> None:

@@ -69,13 +69,17 @@ class SlowBook:
             self.held.append(data)
         elif self.after is None and data["u"] < self.snapshot:
             self.dropped += 1
-        elif data["pu"] != self.after if self.after is not None else data["U"] > self.snapshot:
+        elif data["pu"] != self.after if self.after is not None else not self.bridges(data, self.snapshot):
             self.gaps += 1
             self.bad += 1
             self.synced = False
             self.held.append(data)
         else:
             self.write(levels, data["u"])
+
+    @staticmethod
+    def bridges(data: Any, snapshot: Any) -> bool:
+        return bool(min(data["U"], data["pu"]) <= snapshot)
 
     def write(self, levels: Any, last: int) -> None:
         changed = [dict(side) for side in self.sides]
@@ -93,7 +97,9 @@ class SlowBook:
     def reply(self, data: Any) -> None:
         last = data["lastUpdateId"]
         newest = self.snapshot if self.after is None else self.after
-        if (self.synced and last <= newest) or (not self.synced and self.held and self.held[0]["U"] > last):
+        if (self.synced and last <= newest) or (
+            not self.synced and self.held and not self.bridges(self.held[0], last)
+        ):
             self.dropped += 1
             return
         sides = [{Decimal(price): Decimal(size) for price, size in data[key]} for key in ("bids", "asks")]
@@ -138,7 +144,8 @@ def stories(draw: st.DrawFn) -> list[tuple[str, str]]:
             at = last + draw(st.integers(-6, 3))
             body = {"lastUpdateId": at, "bids": draw(resting_bids), "asks": draw(resting_asks)}
             story.append(("reply", json.dumps(body)))
-        first, previous, last = last + 1 - draw(st.integers(0, 2)), last, last + draw(st.integers(1, 4))
+        skipped = draw(st.integers(-2, 3))  # of ids that changed nothing, or that two messages share
+        first, previous, last = last + 1 + skipped, last, last + max(1, 1 + skipped) + draw(st.integers(0, 3))
         data = {"e": "depthUpdate", "E": 1, "s": "S", "U": first, "u": last, "pu": previous}
         story.append(("message", json.dumps({"data": data | {"b": draw(bids), "a": draw(asks)}})))
     return story

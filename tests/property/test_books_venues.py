@@ -18,7 +18,7 @@ from zlib import crc32
 import orjson
 import pytest
 
-from dolphin_mp.workers.books.events import BadMessageError
+from dolphin_mp.workers.books.events import BadMessageError, Trade
 from dolphin_mp.workers.books.market import Market
 from dolphin_mp.workers.books.record import FEATURES, Status
 from dolphin_mp.workers.books.replay import Replay
@@ -324,8 +324,12 @@ def prices(random: Random, low: int, high: int, count: int) -> list[str]:
     return [f"{ticks / 100:.2f}" for ticks in random.sample(range(low, high), count)]
 
 
+SIZES = ["0.125", "1.000", "20.500", "3.000", "0.002"]
+EXTREME_SIZES = ["0.00000001", "0.001", "1.000", "1000000000000", "100000000000000000"]
+
+
 def size(random: Random) -> str:
-    return random.choice(["0.125", "1.000", "20.500", "3.000", "0.002"])
+    return random.choice(SIZES)
 
 
 def sides(random: Random, count: int, *, deletes: bool) -> tuple[list[Level], list[Level]]:
@@ -461,6 +465,30 @@ def test_an_undamaged_story_is_followed_to_the_end(speaker: type[Speaker], seed:
     _told, listener = listening(speaker, seed, 61)
     assert (listener.book.n_applied, listener.book.n_bad, listener.state) == (60, 0, 60)
     assert listener.updates[-1][-1] == 1
+
+
+@every_speaker
+@seeds
+def test_sizes_of_all_magnitudes_leave_each_number_within_its_bounds(
+    speaker: type[Speaker], seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(globals(), "SIZES", EXTREME_SIZES)
+    told = Told(speaker, seed, 300)
+    listener, random = Listener(told), told.random
+    for number, message in enumerate(told.messages):
+        listener.hear(number, message)
+        listener.now += random.choice((0, 100_000_000, 3_000_000_000))
+        for _ in range(random.choice((0, 1, 3))):
+            traded = float(random.choice(EXTREME_SIZES))
+            trade = Trade(listener.symbol, 1, 10.0, traded, random.random() < 0.5)
+            assert not listener.market.take(trade, listener.now)
+        listener.check()
+        row = listener.rows[0]
+        for name in ("imb1", "imb5", "imb20", "pressure", "trade_imbalance"):
+            assert isnan(row[name]) or -1.0 <= row[name] <= 1.0
+        assert isnan(row["depth_quality"]) or 0.0 <= row["depth_quality"] <= 1.0
+        assert abs(row["ofi_1s"]) < 1e20 or isnan(row["ofi_1s"])
+    assert listener.book.synced
 
 
 @every_speaker
@@ -663,6 +691,8 @@ def test_whatever_happens_a_book_is_the_venues_or_says_that_it_is_not(
 
 
 ANYTHING: list[Any] = [None, True, 0, -1, 2**63, 1.5, 1e300, "", "x", "1e5", "1.0", [], {}, [[]], [{}]]
+ANYTHING += [2**63 // 1_000_000, "9223372036855", "9223372037.0", "9999999999.5", "9999-12-31T23:59:59Z"]
+ANYTHING += ["0001-01-01T00:00:00Z", "1969-12-31T23:59:59Z", "0.00000001", *EXTREME_SIZES]
 
 
 def places(found: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

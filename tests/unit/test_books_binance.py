@@ -195,8 +195,18 @@ def test_a_url_names_the_symbols_whose_depth_it_asks_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "last", "joint"),
-    [(1, 9, Joint.OLDER), (1, 10, Joint.BRIDGES), (10, 10, Joint.BRIDGES), (11, 12, Joint.LEAVES_A_GAP)],
+    ("previous", "first", "last", "joint"),
+    [
+        (0, 1, 9, Joint.OLDER),
+        (9, 9, 9, Joint.OLDER),
+        (0, 1, 10, Joint.BRIDGES),
+        (9, 10, 10, Joint.BRIDGES),
+        (10, 15, 20, Joint.BRIDGES),  # nothing happened in between
+        (8, 15, 20, Joint.BRIDGES),
+        (12, 10, 20, Joint.BRIDGES),  # the venue's own words
+        (11, 12, 12, Joint.LEAVES_A_GAP),
+        (11, 15, 20, Joint.LEAVES_A_GAP),
+    ],
 )
-def test_the_first_message_must_bridge(first: int, last: int, joint: Joint) -> None:
-    assert joins(Delta("S", first, last, 0, 0, [], []), 10) is joint
+def test_the_first_message_must_bridge(previous: int, first: int, last: int, joint: Joint) -> None:
+    assert joins(Delta("S", first, last, previous, 0, [], []), 10) is joint

@@ -54,10 +54,21 @@ def test_the_first_message_bridges_the_snapshot(first: int, last: int) -> None:
     assert book.top().bid == 100.5
 
 
+def test_on_a_quiet_symbol_the_first_message_follows_the_snapshot() -> None:
+    book = Book(RULES)
+    book.load(snapshot(10))
+    assert book.apply(delta(15, 20, 10, [(100.5, 1.0)]))
+    assert (book.synced, book.n_bad, book.top().bid) == (True, 0, 100.5)
+    held = Book(RULES)
+    held.apply(delta(15, 20, 10, [(100.5, 1.0)]))
+    assert held.load(snapshot(10))  # nor is such a snapshot too old for what was held
+    assert (held.synced, held.n_dropped, held.n_applied) == (True, 0, 1)
+
+
 def test_a_first_message_that_leaves_a_gap_latches() -> None:
     book = Book(RULES)
     book.load(snapshot(10))
-    assert not book.apply(delta(11, 15, 10, [(100.5, 1.0)]))
+    assert not book.apply(delta(12, 15, 11, [(100.5, 1.0)]))
     assert (book.synced, book.faults[Fault.GAP], book.n_bad) == (False, 1, 1)
     assert book.top().bid == 100.0
     assert "gap: snapshot 10" in book.fault

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from dolphin_mp.workers.books.book import Top
-from dolphin_mp.workers.books.stoikov import MEMORY, MOVES, REFIT_NS, MicroPrice
+from dolphin_mp.workers.books.stoikov import MEMORY, MOVES, REFIT_NS, MicroPrice, _fit
 
 TICK = 0.01
 
@@ -105,3 +105,30 @@ def test_the_past_fades(monkeypatch: pytest.MonkeyPatch) -> None:
     assert MEMORY == 100_000
     micro = walked(1, 20_000, 0.9)
     assert sum(micro._counts.values()) <= 1001
+
+
+def crossing(micro: MicroPrice, count: int) -> None:
+    """The imbalance wanders through all states, and the price does not move."""
+    for n in range(count):
+        before, after = (top(1000, float(k % 10) + 0.5, 9.5 - k % 10) for k in (7 * n, 7 * n + 7))
+        micro.follow(before, after)
+
+
+def test_moves_that_faded_away_leave_no_price_and_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dolphin_mp.workers.books.stoikov.MEMORY", 40)
+    micro = walked(1, 400, 0.9)
+    now = 0
+    for _ in range(2000):  # 2,000 halvings: more than a float has exponents
+        crossing(micro, 20)
+        now += REFIT_NS
+        here = top(1000, 8.5, 1.5)
+        told = micro.price(now, here, mid(here))
+        assert isnan(told) or abs(told - mid(here)) < 10 * TICK
+    assert isnan(told)
+    micro = walked(2, 400, 0.9)
+    assert not isnan(gain(micro, here))
+
+
+def test_what_can_not_be_solved_is_unknown() -> None:
+    counts = {(0, 3, False): 1.0, (3, 0, False): 1.0, (0, 0, True): 1e-300, (0, 27, True): 1e-300}
+    assert all(map(isnan, _fit(counts, [0.0] * 30)))

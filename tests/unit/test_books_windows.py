@@ -74,12 +74,35 @@ def test_trades_are_not_kept_for_ever_while_nobody_reads() -> None:
     assert read(windows, 999 * S).trade_imbalance == 0.0
 
 
+@pytest.mark.parametrize("large", [1e12, 1e17])
+def test_trades_balance_after_one_of_another_magnitude(large: float) -> None:
+    windows = Windows()
+    for n in range(60):
+        windows.trade(n * S, large if n == 3 else 1e-3, bought=n % 2 == 0)
+        told = read(windows, n * S).trade_imbalance
+        if n >= 13:
+            assert told == pytest.approx(0.0, abs=1e-9)
+
+
 def test_pressure_compares_flow_with_the_usual_size_at_the_top() -> None:
     windows = Windows()
     windows.flow(S, 6.0, 1.0)
     windows.flow(S, 4.0, 3.0)
     assert read(windows, S).pressure == pytest.approx(tanh(10.0 / (PRESSURE * 2.0)))
     assert read(windows, 99 * S).pressure == 0.0
+
+
+@pytest.mark.parametrize(("large", "small"), [(1e17, 1.0), (1e12, 1e-8), (1e17, 1e-15), (1.0, 5e-324)])
+def test_pressure_is_exact_after_a_size_of_another_magnitude(large: float, small: float) -> None:
+    windows = Windows()
+    windows.flow(S, small, large)
+    read(windows, S)
+    for n in range(20, 40):
+        windows.flow(n * S, small if n % 2 else -small, small)
+        windows.flow(n * S, 2 * small, small)
+        assert -1.0 <= read(windows, n * S).pressure <= 1.0
+    if large / small < 1e30:  # what is not told apart by two floats is at least within its bounds
+        assert read(windows, 39 * S).pressure == pytest.approx(tanh(20 / PRESSURE))
 
 
 def test_the_usual_is_a_mean_over_time() -> None:

@@ -2,8 +2,9 @@
 
 The socket sends no snapshot. It comes by REST with a ``lastUpdateId``; older messages are dropped, the first
 kept one must bridge it (``U <= lastUpdateId <= u``), and from then on each message's ``pu`` must be the
-last one's ``u``. Recordings of 2021 have ``aggTrade``; a present connection that carries depth carries
-``trade`` instead, the single fills of the same trades.
+last one's ``u``. Ids between ``pu`` and ``U`` changed no level, so a first message whose ``pu`` is not after
+the snapshot continues it too: on a quiet symbol no other may come. Recordings of 2021 have ``aggTrade``; a
+present connection that carries depth carries ``trade`` instead, the single fills of the same trades.
 
 Source: https://developers.binance.com/docs/derivatives/usds-margined-futures/websocket-market-streams/
 How-to-manage-a-local-order-book-correctly
@@ -91,7 +92,8 @@ def symbols_sent(payload: bytes) -> list[str]:
     except ValueError:
         return []
     streams = message.get("params") if type(message) is dict else None
-    return _symbols_of([str(stream) for stream in streams] if type(streams) is list else [])
+    named = [stream for stream in streams if type(stream) is str] if type(streams) is list else []
+    return _symbols_of(named)
 
 
 def broken(payload: bytes, reason: str) -> BadMessageError:
@@ -106,7 +108,8 @@ def joins(delta: Delta, snapshot_id: int) -> Joint:
     """Say how a delta stands to the snapshot of that id."""
     if delta.last_id < snapshot_id:
         return Joint.OLDER
-    return Joint.BRIDGES if delta.first_id <= snapshot_id else Joint.LEAVES_A_GAP
+    continues = delta.first_id <= snapshot_id or delta.previous_id <= snapshot_id
+    return Joint.BRIDGES if continues else Joint.LEAVES_A_GAP
 
 
 RULES = Rules(joins=joins)
@@ -149,8 +152,8 @@ def _complaint(data: dict[str, Any]) -> BadMessageError:
 def _trade(data: dict[str, Any]) -> Trade:
     symbol, buyer_was_there = data.get("s"), data.get("m")
     if type(symbol) is not str or type(buyer_was_there) is not bool:
-        raise BadMessageError("a trade without symbol or side", str(symbol), of_book=False)
+        raise BadMessageError(
+            "a trade without symbol or side", symbol if type(symbol) is str else None, of_book=False
+        )
     event_ns = texts.milliseconds(data, "T", symbol, of_book=False)
-    price = texts.number(data.get("p"), "p", symbol, of_book=False)
-    size = texts.number(data.get("q"), "q", symbol, of_book=False)
-    return Trade(symbol, event_ns, price, size, not buyer_was_there)
+    return texts.trade(symbol, event_ns, data.get("p"), data.get("q"), bought=not buyer_was_there)

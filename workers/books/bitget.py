@@ -20,7 +20,7 @@ from typing import Any
 from zlib import crc32
 
 from dolphin_mp.workers.books import texts
-from dolphin_mp.workers.books.events import BadMessageError, Delta, Event, Fault, Proof, Snapshot, Trade
+from dolphin_mp.workers.books.events import BadMessageError, Delta, Event, Fault, Proof, Snapshot
 from dolphin_mp.workers.books.rules import Checksum, Rules
 
 CAPTURE = "BITGET"
@@ -152,12 +152,12 @@ def _trades(raw: Any, symbol: str) -> tuple[Event, ...]:
     if set(map(len, parts)) - {4}:
         raise BadMessageError("trades of another shape", symbol, of_book=False)
     return tuple(
-        Trade(
+        texts.trade(
             symbol,
             texts.milliseconds({"time": time}, "time", symbol, of_book=False),
-            texts.number(price, "a price", symbol, of_book=False),
-            texts.number(size, "a size", symbol, of_book=False),
-            texts.sign_of(side, "buy", "sell", symbol),
+            price,
+            size,
+            bought=texts.sign_of(side, "buy", "sell", symbol),
         )
         for time, price, size, side in parts
     )

@@ -17,7 +17,17 @@ from collections.abc import Callable
 from math import inf, nan
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from dolphin_mp.workers.books.events import Delta, Fault, Joint, Levels, Proof, Snapshot
+from dolphin_mp.workers.books.events import (
+    LEAST_PRICE,
+    MOST_PRICE,
+    MOST_SIZE,
+    Delta,
+    Fault,
+    Joint,
+    Levels,
+    Proof,
+    Snapshot,
+)
 from dolphin_mp.workers.books.side import Side
 
 if TYPE_CHECKING:
@@ -25,8 +35,6 @@ if TYPE_CHECKING:
 
 HELD = 1024
 """Messages held while a book waits for its snapshot: 100 s of Binance's 100 ms stream (chosen)."""
-LEAST_PRICE, MOST_PRICE, MOST_SIZE = 1e-15, 1e12, 1e17
-"""Beyond these nothing is a price or size (chosen): a satoshi is 1e-8, no coin has more than 1e16 pieces."""
 
 _tuple = tuple.__new__
 Heed: TypeAlias = Callable[[Delta | Snapshot], None]

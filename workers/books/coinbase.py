@@ -113,6 +113,4 @@ def _trade(message: dict[str, Any]) -> Trade:
     symbol = _symbol(message, of_book=False)
     sold_by_maker = texts.sign_of(message.get("side"), "sell", "buy", symbol)  # it is the maker's side
     event_ns = texts.iso_time(message.get("time"), symbol, of_book=False)
-    price = texts.number(message.get("price"), "price", symbol, of_book=False)
-    size = texts.number(message.get("size"), "size", symbol, of_book=False)
-    return Trade(symbol, event_ns, price, size, sold_by_maker)
+    return texts.trade(symbol, event_ns, message.get("price"), message.get("size"), bought=sold_by_maker)

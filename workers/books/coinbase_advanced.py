@@ -94,6 +94,4 @@ def _trade(data: dict[str, Any]) -> Trade:
         raise BadMessageError("a trade without a product", of_book=False)
     sold_by_maker = texts.sign_of(data.get("side"), "SELL", "BUY", symbol)  # it is the maker's side
     event_ns = texts.iso_time(data.get("time"), symbol, of_book=False)
-    price = texts.number(data.get("price"), "price", symbol, of_book=False)
-    size = texts.number(data.get("size"), "size", symbol, of_book=False)
-    return Trade(symbol, event_ns, price, size, sold_by_maker)
+    return texts.trade(symbol, event_ns, data.get("price"), data.get("size"), bought=sold_by_maker)

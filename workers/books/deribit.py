@@ -116,8 +116,6 @@ def _trade(data: dict[str, Any]) -> Trade:
     symbol, price, amount = data.get("instrument_name"), data.get("price"), data.get("amount")
     if type(symbol) is not str:
         raise BadMessageError("a trade without its instrument", of_book=False)
-    if not (texts.is_number(price) and texts.is_number(amount) and price > 0 and amount > 0):
-        raise BadMessageError("a trade of no price or amount", symbol, Fault.VALUE, of_book=False)
     bought = texts.sign_of(data.get("direction"), "buy", "sell", symbol)
     event_ns = texts.milliseconds(data, "timestamp", symbol, of_book=False)
-    return Trade(symbol, event_ns, float(price), float(amount), bought)
+    return texts.trade_of(symbol, event_ns, price, amount, bought=bought)

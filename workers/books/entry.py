@@ -28,7 +28,8 @@ class Entry:
         symbol: as the venue writes it.
         row: its place in the record.
         rules: the venue's.
-        report: hears one line when the book loses its sync or finds it again.
+        report: hears one line when the book loses its sync or finds it again, and of bad messages that did
+            not cost it: the first, and from then on each time that they are ten times as many.
         tell: hears of each change of the top, as a row of `record.UPDATE`.
         turned: hears, with the symbol, that the book is in sync now, or is no more.
 
@@ -43,6 +44,7 @@ class Entry:
         "_numbers",
         "_ofi",
         "_report",
+        "_said",
         "_told",
         "_turned",
         "_windows",
@@ -74,6 +76,7 @@ class Entry:
         self._windows, self._micro = Windows(), MicroPrice()
         self._numbers: Numbers | None = None  # of the book as it is; None: to be computed
         self._report, self._told, self._turned = report, tell, turned
+        self._said = 1  # so many bad messages are worth a line
         self.changed = True
         self.due_ns = NEVER
 
@@ -85,24 +88,22 @@ class Entry:
             if self.book.apply(event):
                 self._follow(event, recv_ns)
                 return True
-            if synced and not self.book.synced:
-                self._lost()
+            self._judge(synced)
             return False
         if isinstance(event, Snapshot):
             return self._load(event, recv_ns)
         self._windows.trade(recv_ns, event.size, bought=event.bought)
         return False
 
-    def refuse(self, fault: Fault, *, of_book: bool) -> None:
-        """Count a message that could not be read."""
+    def refuse(self, fault: Fault, why: str, *, of_book: bool) -> None:
+        """Count a message that could not be read, and why."""
         self.changed = True
         synced = self.book.synced
         if of_book:
             self.book.refuse(fault)
         else:
             self.book.faults[fault] += 1
-        if synced and not self.book.synced:
-            self._lost()
+        self._judge(synced, why)
 
     def lose(self, why: str) -> None:
         """Take the book for lost."""
@@ -159,9 +160,8 @@ class Entry:
         done = book.load(snapshot, lambda event: self._follow(event, recv_ns))
         if done and not synced and self._turned is not None:
             self._turned(self.symbol, True)
-        if (synced or done) and not book.synced:
-            self._lost()
-        elif book.resyncs > resyncs:
+        self._judge(synced or done)
+        if book.synced and book.resyncs > resyncs:
             self._report(f"{self.symbol} has its book again, from snapshot {snapshot.last_id or recv_ns}")
         return done
 
@@ -184,6 +184,20 @@ class Entry:
             self._ofi.add(flow)
             self._windows.flow(recv_ns, flow, (after.bid_size + after.ask_size) / 2)
             self._micro.follow(before, after)
+
+    def _judge(self, synced: bool, why: str = "") -> None:
+        """Say what a message did that may have been bad, to a book that was in sync or not."""
+        bad = self.book.n_bad
+        if synced and not self.book.synced:
+            self._said = max(self._said, bad + 1)
+            self._lost()
+        elif bad >= self._said:
+            self._said = 10 ** len(str(bad))
+            kinds = (
+                f"{n} {fault.name.lower()}" for fault, n in zip(Fault, self.book.faults, strict=True) if n
+            )
+            last = f", the last one: {why[:200]!r}" if why else ""  # a venue may say anything
+            self._report(f"bad messages in the row of {self.symbol}: {bad} ({', '.join(kinds)}){last}")
 
     def _lost(self) -> None:
         self._report(f"{self.symbol} lost its book ({self.book.fault}): no numbers until a new snapshot")

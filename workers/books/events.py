@@ -9,6 +9,9 @@ from __future__ import annotations
 from enum import Enum, IntEnum, auto
 from typing import NamedTuple, TypeAlias
 
+LEAST_PRICE, MOST_PRICE, MOST_SIZE = 1e-15, 1e12, 1e17
+"""Beyond these nothing is a price or size (chosen): a satoshi is 1e-8, no coin has more than 1e16 pieces."""
+
 Levels: TypeAlias = list[tuple[float, float]]
 
 

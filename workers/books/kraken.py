@@ -24,7 +24,6 @@ from dolphin_mp.workers.books.events import (
     Opened,
     Proof,
     Snapshot,
-    Trade,
 )
 from dolphin_mp.workers.books.rules import Checksum, Rules
 
@@ -157,12 +156,12 @@ def _trades(raw: Any, symbol: str) -> tuple[Event, ...]:
     if type(raw) is not list or set(map(type, raw)) - {list} or any(len(each) < 4 for each in raw):
         raise BadMessageError("trades of another shape", symbol, of_book=False)
     return tuple(
-        Trade(
+        texts.trade(
             symbol,
             texts.seconds(time, symbol, of_book=False),
-            texts.number(price, "a price", symbol, of_book=False),
-            texts.number(size, "a size", symbol, of_book=False),
-            texts.sign_of(side, "b", "s", symbol),
+            price,
+            size,
+            bought=texts.sign_of(side, "b", "s", symbol),
         )
         for price, size, time, side, *_ in raw
     )

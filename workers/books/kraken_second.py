@@ -60,7 +60,7 @@ def parse(message: dict[str, Any], payload: bytes) -> tuple[Event, ...]:
         return tuple(map(_trade, _objects(message.get("data"), payload)))
     if channel != "book":
         return ()
-    books = _objects(_exact.decode(payload.decode()).get("data"), payload)
+    books = _objects(_exactly(payload).get("data"), payload)
     try:
         return tuple(_book(message.get("type"), data) for data in books)
     except BadMessageError as error:
@@ -81,6 +81,14 @@ def broken(payload: bytes, reason: str) -> BadMessageError:
     channel, symbols = _CHANNEL.search(payload, 0, 100), set(_SYMBOL.findall(payload))
     of_book = not payload.startswith(_ANSWERS) and not (channel and channel[1] != b"book")
     return BadMessageError(reason, symbols.pop().decode() if len(symbols) == 1 else None, of_book=of_book)
+
+
+def _exactly(payload: bytes) -> Any:
+    """Give what the JSON says with its numbers as they were written."""
+    try:
+        return _exact.decode(payload.decode())
+    except (ValueError, RecursionError) as error:  # it bears less nesting than the first reader
+        raise broken(payload, "undecodable JSON") from error
 
 
 def _opened(message: dict[str, Any]) -> tuple[Event, ...]:
@@ -131,8 +139,6 @@ def _trade(data: dict[str, Any]) -> Trade:
     symbol, price, size = data.get("symbol"), data.get("price"), data.get("qty")
     if type(symbol) is not str:
         raise BadMessageError("a trade without a symbol", of_book=False)
-    if not (texts.is_number(price) and texts.is_number(size) and price > 0 and size > 0):
-        raise BadMessageError("a trade of no price or size", symbol, Fault.VALUE, of_book=False)
     bought = texts.sign_of(data.get("side"), "buy", "sell", symbol)
     event_ns = texts.iso_time(data.get("timestamp"), symbol, of_book=False)
-    return Trade(symbol, event_ns, float(price), float(size), bought)
+    return texts.trade_of(symbol, event_ns, price, size, bought=bought)

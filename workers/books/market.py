@@ -28,7 +28,8 @@ class Market:
         symbols: whose books are kept, in the order of the rows.
         rules: the venue's.
         others: symbols of the feed that nobody asked for: their messages are left aside, not bad.
-        report: hears one line when a book loses its sync or finds it again.
+        report: hears one line when a book loses its sync or finds it again, and, ever more rarely, of
+            bad messages.
         changed: hears of each change of a top, as a row of `record.UPDATE`.
         turned: hears, with the symbol, that a book is in sync now, or is no more.
 
@@ -54,7 +55,9 @@ class Market:
         }
         self._first = self._entries[symbols[0]]
         self._others = frozenset(others) - set(symbols)
-        self._channels: dict[int, Opened] = {}
+        self._channels: dict[
+            tuple[str, bool], int
+        ] = {}  # by symbol and whether it is the book's; latest last
         self._next: int | None = None  # number of the connection's next message; None: not known
         self._silence = 0
         self._filled: np.ndarray[Any, Any] | None = None
@@ -98,16 +101,18 @@ class Market:
         symbol, of_book = error.symbol, error.of_book
         if error.number is None and self._next is not None:
             of_book = False  # the number that it had, if it was a message, is missing at the next one
-        opened = self._channels.get(-1 if error.channel is None else error.channel)
-        if symbol is None and opened is not None:
-            symbol, of_book = opened.symbol, opened.of_book
+        if symbol is None and error.channel is not None:
+            channels = reversed(self._channels.items())
+            about = (about for about, channel in channels if channel == error.channel)
+            symbol, of_book = next(about, (symbol, of_book))
         entry = self._entries.get(symbol or "")
         if entry is not None:
-            entry.refuse(error.fault, of_book=of_book)
+            entry.refuse(error.fault, str(error), of_book=of_book)
         elif symbol in self._others:
             self.n_ignored += 1
         else:
-            self._first.refuse(error.fault if symbol is None else Fault.UNKNOWN_SYMBOL, of_book=False)
+            fault = error.fault if symbol is None else Fault.UNKNOWN_SYMBOL
+            self._first.refuse(fault, str(error), of_book=False)
             if symbol is None and of_book:
                 for each in self._entries.values():
                     if not each.book.chained:
@@ -116,6 +121,7 @@ class Market:
     def begin_anew(self, symbols: Iterable[str], why: str) -> None:
         """Take books for lost at once: their connection ended, or they were asked for anew."""
         for symbol in symbols:
+            self._channels.pop((symbol, True), None)
             entry = self._entries.get(symbol)
             if entry is not None:
                 entry.begin_anew(why)
@@ -153,12 +159,15 @@ class Market:
         elif event.symbol in self._others:
             self.n_ignored += 1
         else:
-            self._first.refuse(Fault.UNKNOWN_SYMBOL, of_book=False)
+            self._first.refuse(Fault.UNKNOWN_SYMBOL, f"about {event.symbol}", of_book=False)
 
     def _open(self, event: Opened) -> None:
-        if event.channel is not None:
-            self._channels[event.channel] = event
+        """Note what a channel is about, of the feed's symbols: a venue may name any number of others."""
         entry = self._entries.get(event.symbol)
+        if event.channel is not None and (entry is not None or event.symbol in self._others):
+            about = event.symbol, event.of_book
+            self._channels.pop(about, None)
+            self._channels[about] = event.channel
         if entry is not None and event.limit:
             entry.book.limit = event.limit
 
@@ -168,11 +177,13 @@ class Market:
         A number of 0 is the first of a new connection: what the books missed before it is no fault of one.
         """
         expected, self._next = self._next, number + 1
+        if number == expected:
+            return
         synced = [entry for entry in self._entries.values() if entry.book.synced]
-        if number == expected or not synced:
+        if not synced:
             return
         if number != 0:
-            self._first.refuse(Fault.GAP, of_book=False)
+            self._first.refuse(Fault.GAP, f"message {number} where {expected} was next", of_book=False)
         for entry in synced:
             entry.lose(f"gap: message {number} of the connection where {expected} was next")
 

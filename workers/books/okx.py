@@ -107,6 +107,5 @@ def _book(action: object, data: dict[str, Any], symbol: str) -> Event:
 
 def _trade(data: dict[str, Any], symbol: str) -> Trade:
     event_ns = texts.milliseconds(data, "ts", symbol, of_book=False)
-    price = texts.number(data.get("px"), "px", symbol, of_book=False)
-    size = texts.number(data.get("sz"), "sz", symbol, of_book=False)
-    return Trade(symbol, event_ns, price, size, texts.sign_of(data.get("side"), "buy", "sell", symbol))
+    bought = texts.sign_of(data.get("side"), "buy", "sell", symbol)
+    return texts.trade(symbol, event_ns, data.get("px"), data.get("sz"), bought=bought)

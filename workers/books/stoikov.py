@@ -29,6 +29,8 @@ REFIT_NS = 10_000_000_000
 """Between two fits, in the feed's time (chosen): one costs 0.2 ms."""
 MEMORY = 100_000
 """Changes after which all counts are halved, so that the past fades (chosen)."""
+_LEAST = 2.0**-20
+"""A count that faded below this is no more: rarer than 1 in 10^11 changes, and no equation could tell."""
 _TERMS = 6
 
 
@@ -82,7 +84,7 @@ class MicroPrice:
         self._gains = None
 
     def _fade(self) -> None:
-        self._counts = {change: count / 2 for change, count in self._counts.items()}
+        self._counts = {change: count / 2 for change, count in self._counts.items() if count > _LEAST}
         self._drift = [drift / 2 for drift in self._drift]
         self._changes //= 2
 
@@ -95,7 +97,7 @@ _MIRRORS = [_mirrored(state) for state in range(STATES)]
 
 
 def _fit(counts: dict[tuple[int, int, bool], float], drifts: list[float]) -> list[float]:
-    """Give the expected move of each state; NaN for those from which no move can be reached."""
+    """Give the expected move of each state; NaN where no move can be reached, or none can be computed."""
     stayed, moved = np.zeros((2, STATES, STATES))
     for (start, end, moves), count in counts.items():
         matrix = moved if moves else stayed
@@ -114,7 +116,11 @@ def _fit(counts: dict[tuple[int, int, bool], float], drifts: list[float]) -> lis
         count = (stayed + moved)[live].sum(axis=1)[:, None]
         block = np.ix_(live, live)
         within = np.eye(int(live.sum())) - stayed[block] / count
-        after = np.linalg.solve(within, np.column_stack([drift[live] / count[:, 0], moved[block] / count]))
+        sides = np.column_stack([drift[live] / count[:, 0], moved[block] / count])
+        try:
+            after = np.linalg.solve(within, sides)
+        except np.linalg.LinAlgError:  # some moves are so rare that rounding left none
+            return [nan] * STATES
         total = term = after[:, 0]
         for _ in range(_TERMS - 1):
             term = after[:, 1:] @ term

@@ -5,14 +5,23 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from itertools import chain
-from math import inf
 from typing import Any, TypeGuard
 
 import orjson
 
-from dolphin_mp.workers.books.events import BadMessageError, Fault, Levels
+from dolphin_mp.workers.books.events import (
+    LEAST_PRICE,
+    MOST_PRICE,
+    MOST_SIZE,
+    BadMessageError,
+    Fault,
+    Levels,
+    Trade,
+)
 
 LATEST_MS = 2**63 // 1_000_000 - 1
+LATEST_NS = LATEST_MS * 1_000_000
+"""In April 2262: what a record has room for."""
 MOST_ID = 2**64 - 1
 
 _SECONDS = re.compile(r"([0-9]{1,10})(?:\.([0-9]{1,9}))?")
@@ -55,14 +64,28 @@ def firsts(raw: Any, widths: set[int], key: str, symbol: str) -> list[list[Any]]
     raise BadMessageError(f"{key} is no list of levels", symbol)
 
 
-def number(text: Any, key: str, symbol: str, *, of_book: bool = True) -> float:
-    """Give one plain decimal above 0."""
-    try:
-        if type(text) is str and 0.0 < float(text) < inf and _are_decimals(text):
-            return float(text)
-    except ValueError:
-        pass
-    raise BadMessageError(f"{key} is no plain decimal above 0", symbol, Fault.VALUE, of_book=of_book)
+def trade(symbol: str, event_ns: int, price: Any, size: Any, *, bought: bool) -> Trade:
+    """Give a trade of a price and a size in plain decimals that can be ones."""
+    if type(price) is type(size) is str and _are_decimals(f"{price},{size}"):
+        try:
+            numbers = float(price), float(size)
+        except ValueError:
+            pass
+        else:
+            return trade_of(symbol, event_ns, *numbers, bought=bought)
+    raise BadMessageError("a trade without plain decimals", symbol, Fault.VALUE, of_book=False)
+
+
+def trade_of(symbol: str, event_ns: int, price: Any, size: Any, *, bought: bool) -> Trade:
+    """Give a trade of a price and a size in JSON numbers that can be ones."""
+    if (
+        is_number(price)
+        and is_number(size)
+        and LEAST_PRICE <= price <= MOST_PRICE
+        and 0.0 < size <= MOST_SIZE
+    ):
+        return Trade(symbol, event_ns, float(price), float(size), bought)
+    raise BadMessageError("a trade of no price or size", symbol, Fault.VALUE, of_book=False)
 
 
 def is_number(value: object) -> TypeGuard[float]:
@@ -103,14 +126,19 @@ def seconds(text: Any, symbol: str, *, of_book: bool = True) -> int:
     found = _SECONDS.fullmatch(text) if type(text) is str else None
     if found is None:
         raise BadMessageError("a time is no decimal", symbol, of_book=of_book)
-    return int(found[1]) * 1_000_000_000 + int((found[2] or "").ljust(9, "0"))
+    event_ns = int(found[1]) * 1_000_000_000 + int((found[2] or "").ljust(9, "0"))
+    if event_ns > LATEST_NS:
+        raise BadMessageError("a time is none", symbol, of_book=of_book)
+    return event_ns
 
 
 def iso_time(text: Any, symbol: str, *, of_book: bool = True) -> int:
     """Give a time like 2021-04-17T16:43:37.075687Z in ns, exact to the microsecond."""
     try:
         if type(text) is str and text.endswith("Z"):
-            return round(datetime.fromisoformat(text).timestamp() * 1e6) * 1000
+            event_ns = round(datetime.fromisoformat(text).timestamp() * 1e6) * 1000
+            if 0 <= event_ns <= LATEST_NS:
+                return event_ns
     except (ValueError, OverflowError):
         pass
     raise BadMessageError("a time is none", symbol, of_book=of_book)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from math import exp, nan, tanh
+from math import copysign, exp, nan, tanh
 from typing import TYPE_CHECKING, NamedTuple
 
 from dolphin_mp.workers.books.features import balance, quality
@@ -37,6 +37,14 @@ class Total:
             self.error += (before - after) + value
         else:
             self.error += (value - after) + before
+
+    def clear(self) -> None:
+        """Begin at 0."""
+        self.rounded = self.error = 0.0
+
+    def since(self, rounded: float, error: float) -> float:
+        """Give what was added since the sum was this."""
+        return (self.rounded - rounded) + (self.error - error)
 
     @property
     def value(self) -> float:
@@ -105,21 +113,21 @@ class Windows:
     __slots__ = ("_bought", "_flow", "_flows", "_recent", "_sizes", "_sold", "_trades", "_usual", "due_ns")
 
     def __init__(self) -> None:
-        self._flows: deque[tuple[int, float, float, float]] = deque()
+        self._flows: deque[tuple[int, float, float, float, float]] = deque()
         self._recent: deque[tuple[int, float, float]] = deque()
-        self._trades: deque[tuple[int, float, float]] = deque()
-        self._flow = Total()
-        self._sizes = self._bought = self._sold = 0.0
+        self._trades: deque[tuple[int, float, float, float, float]] = deque()
+        self._flow, self._sizes = Total(), Total()
+        self._bought, self._sold = Total(), Total()
         self._usual = Usual()
         self.due_ns = NEVER
 
     def flow(self, now_ns: int, flow: float, top_size: float) -> None:
         """Note one change of the top: its order flow, and the mean size there after it."""
-        total = self._flow
+        total, sizes = self._flow, self._sizes
         rounded, error = total.rounded, total.error
-        self._flows.append((now_ns, rounded, error, self._sizes))
+        self._flows.append((now_ns, rounded, error, sizes.rounded, sizes.error))
         self._recent.append((now_ns, rounded, error))
-        self._sizes += top_size
+        sizes.add(top_size)
         total.add(flow)
 
     def trade(self, now_ns: int, size: float, *, bought: bool) -> None:
@@ -127,17 +135,18 @@ class Windows:
         trades = self._trades
         while trades and trades[0][0] <= now_ns - LONG_NS:
             trades.popleft()
-        trades.append((now_ns, self._bought, self._sold))
-        if bought:
-            self._bought += size
-        else:
-            self._sold += size
+        plus, minus = self._bought, self._sold
+        if not trades:  # what went by is no matter of the new sums
+            plus.clear()
+            minus.clear()
+        trades.append((now_ns, plus.rounded, plus.error, minus.rounded, minus.error))
+        (plus if bought else minus).add(size)
 
     def restart(self) -> None:
         """Begin anew after an outage: its flow is unknown. Trades go on."""
         self._flows.clear()
         self._recent.clear()
-        self._flow, self._sizes = Total(), 0.0
+        self._flow, self._sizes = Total(), Total()
         self.pause()
 
     def pause(self) -> None:
@@ -157,14 +166,14 @@ class Windows:
         due_ns = trades[0][0] + LONG_NS if trades else NEVER
         short = long = pressure = 0.0
         if flows:
-            at_ns, rounded, error, sizes = flows[0]
+            at_ns, rounded, error, sizes, sizes_error = flows[0]
             due_ns = min(due_ns, at_ns + LONG_NS)
-            long = (total.rounded - rounded) + (total.error - error)
-            pressure = tanh(long * len(flows) / (PRESSURE * (self._sizes - sizes)))
+            long = total.since(rounded, error)
+            pressure = _pressure(long, self._sizes.since(sizes, sizes_error) / len(flows))
         if recent:
             at_ns, rounded, error = recent[0]
             due_ns = min(due_ns, at_ns + SHORT_NS)
-            short = (total.rounded - rounded) + (total.error - error)
+            short = total.since(rounded, error)
         self.due_ns = due_ns
         depth, spread = numbers.depth_bid_10bp + numbers.depth_ask_10bp, numbers.spread_bps
         usual_depth, usual_spread = self._usual.follow(now_ns, depth, spread)
@@ -174,7 +183,14 @@ class Windows:
     def _balance(self) -> float:
         """Give the balance of the trades kept."""
         if not self._trades:
-            self._bought = self._sold = 0.0
             return nan
-        _, bought, sold = self._trades[0]
-        return balance(self._bought - bought, self._sold - sold)
+        _, plus, plus_error, minus, minus_error = self._trades[0]
+        bought, sold = self._bought.since(plus, plus_error), self._sold.since(minus, minus_error)
+        return balance(max(bought, 0.0), max(sold, 0.0))  # rounding may leave less than nothing
+
+
+def _pressure(flow: float, usual: float) -> float:
+    """Give the flow as a share of the usual size, in [-1, 1]; the bounds where rounding left no size."""
+    if usual > 0.0:
+        return tanh(flow / (PRESSURE * usual))
+    return copysign(1.0, flow) if flow else 0.0
