@@ -17,6 +17,7 @@ from __future__ import annotations
 import heapq
 import re
 from enum import Enum, auto
+from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -75,15 +76,40 @@ def capture_files(folder: Path, venue: str) -> list[Path]:
     found = [(match, path) for match, path in names if match is not None and match["venue"] == venue]
     if not found:
         others = sorted({match["venue"] for match, _ in names if match is not None})
-        seen = f", only {', '.join(others)}" if others else ""
+        seen = f", only {', '.join(others)}: is the option venue right?" if others else ""
         raise CaptureError(f"no capture at {folder}: it has no file {venue}.ws.N.R or {venue}.http.N.R{seen}")
     found.sort(key=lambda item: (item[0]["kind"], int(item[0]["number"]), int(item[0]["rotation"])))
     return [path for _, path in found]
 
 
 def read_capture(files: list[Path]) -> Iterator[Line]:
-    """Give the lines of all files by receive time; at equal times in the order of the files."""
-    return heapq.merge(*map(read_file, files), key=lambda line: line.recv_ns)
+    """Give the lines of all files by receive time; at equal times in the order of the files.
+
+    Replies may come hours apart, so that only the messages around one can tell whether its time is right:
+    what was merged is judged once more. One file of each connection is open at a time.
+    """
+    return in_order(heapq.merge(*map(read_stream, streams_of(files)), key=lambda line: line.recv_ns))
+
+
+def streams_of(files: Iterable[Path]) -> list[list[Path]]:
+    """Give the files of each connection, its rotations in order."""
+    return [list(paths) for _, paths in groupby(files, connection_of)]
+
+
+def read_stream(rotations: list[Path]) -> Iterator[Line]:
+    """Give the lines of one connection, file by file, with times that never run backward.
+
+    A file that begins before the last one ends was written after the clock had been set back: its times are
+    moved on to where the last one ended.
+    """
+    last_ns = 0
+    for path in rotations:
+        moved_ns: int | None = None
+        for line in read_file(path):
+            if moved_ns is None and line.kind is not Kind.BAD:
+                moved_ns = max(0, last_ns - line.recv_ns)
+            last_ns = max(last_ns, line.recv_ns + (moved_ns or 0))
+            yield line if line.recv_ns == last_ns else line._replace(recv_ns=last_ns)
 
 
 def read_file(path: Path) -> Iterator[Line]:
@@ -91,23 +117,25 @@ def read_file(path: Path) -> Iterator[Line]:
     with path.open("rb") as file:
         texts = (text.strip() for text in file)
         lines = in_order(
-            read_line(text) for text in texts if text and not text.startswith(b"configuration: ")
+            (read_line(text) for text in texts if text and not text.startswith(b"configuration: ")),
+            sparse=".http." in path.name,
         )
         for line in lines:
             yield line if line.kind is not Kind.CONNECTED else line._replace(connection=connection_of(path))
 
 
-def read_sent(path: Path) -> Iterator[Line]:
-    """Give the lines of one file that are no messages of the venue, which it has few of."""
-    with path.open("rb") as file:
-        yield from (read_line(text.strip()) for text in file if text.startswith((b"wss://", b"ws://")))
+def read_sent(rotations: list[Path]) -> Iterator[Line]:
+    """Give the lines of one connection that are no messages of the venue, which it has few of."""
+    for path in rotations:
+        with path.open("rb") as file:
+            yield from (read_line(text.strip()) for text in file if text.startswith((b"wss://", b"ws://")))
 
 
-def in_order(lines: Iterable[Line]) -> Iterator[Line]:
+def in_order(lines: Iterable[Line], *, sparse: bool = False) -> Iterator[Line]:
     """Give lines whose time never runs backward; a time that can't be right makes a line a bad one.
 
-    The first line, and one that is far ahead of the last, are believed when the next one agrees. A bad line
-    takes the time of the last good one.
+    The first line, and one that is far ahead of the last, are believed when the next one agrees; where lines
+    are sparse, unless the next one is long before. A bad line takes the time of the last good one.
     """
     last_ns: int | None = None
     doubtful: Line | None = None
@@ -116,7 +144,8 @@ def in_order(lines: Iterable[Line]) -> Iterator[Line]:
             yield _at_latest(line, last_ns)
             continue
         if doubtful is not None:
-            if abs(line.recv_ns - doubtful.recv_ns) <= _LEAP_NS:
+            later_ns = line.recv_ns - doubtful.recv_ns
+            if later_ns >= -_LEAP_NS and (sparse or later_ns <= _LEAP_NS):
                 last_ns = doubtful.recv_ns
             yield _at_latest(doubtful, last_ns)
             doubtful = None
@@ -126,7 +155,8 @@ def in_order(lines: Iterable[Line]) -> Iterator[Line]:
             last_ns = max(last_ns, line.recv_ns)
             yield _at_latest(line, last_ns)
     if doubtful is not None:
-        yield _at_latest(doubtful, doubtful.recv_ns if last_ns is None else last_ns)
+        believed = sparse or last_ns is None
+        yield _at_latest(doubtful, doubtful.recv_ns if believed else last_ns)
 
 
 def _at_latest(line: Line, last_ns: int | None) -> Line:

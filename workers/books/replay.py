@@ -15,8 +15,9 @@ from dolphin_mp.workers.books.capture import (
     capture_files,
     connection_of,
     read_capture,
-    read_file,
     read_sent,
+    read_stream,
+    streams_of,
 )
 from dolphin_mp.workers.books.events import BadMessageError, Snapshot
 from dolphin_mp.workers.books.market import Market, check_symbols
@@ -131,9 +132,9 @@ class Replay:
         """Look for symbols, in the order of their subscription, and for the first snapshot of each."""
         asked: list[str] = []  # in messages
         addressed: list[str] = []  # in addresses
-        for path in reversed(self._files):  # connections before replies
-            carried = self._carried.setdefault(connection_of(path), {})
-            for line in read_file(path) if ".http." in path.name else read_sent(path):
+        for paths in reversed(streams_of(self._files)):  # connections before replies
+            carried = self._carried.setdefault(connection_of(paths[0]), {})
+            for line in read_stream(paths) if ".http." in paths[0].name else read_sent(paths):
                 in_address = self._venue.symbols_in(line.url)
                 in_message = self._venue.symbols_sent(line.payload) if line.kind is Kind.SENT else []
                 addressed += in_address
