@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -249,7 +250,21 @@ def _check_live(options: OrderBook.Options) -> None:
         value = getattr(options, name)
         if value and not value.startswith(schemes):
             raise ValueError(f"option {name} is {value!r}: it must begin with {' or '.join(schemes)}")
+        if value:
+            _check_address(name, value)
     for name in ("file_mb", "total_mb"):
         value = getattr(options, name)
         if not (math.isfinite(value) and value > 0):
             raise ValueError(f"option {name} is {value}: it must be more than 0")
+
+
+def _check_address(name: str, url: str) -> None:
+    """Check that there can be a host and a port of these names."""
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").encode("idna")
+        _ = parts.port
+    except ValueError as error:
+        raise ValueError(f"option {name} is {url!r}, which is no address: {error}") from None
+    if not host or not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError(f"option {name} is {url!r}, which is no address")

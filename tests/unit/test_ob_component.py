@@ -251,6 +251,21 @@ def test_a_step_ends_when_it_is_asked_to_stop(capture: Path) -> None:
         ({"feed": "live", "symbols": ["A"], "path": "x"}, 'not for "live"'),
         ({"feed": "live", "symbols": ["A"], "url": "http://x"}, "option url is 'http://x': it must begin"),
         ({"feed": "live", "symbols": ["A"], "rest_url": "ws://x"}, "option rest_url is 'ws://x'"),
+        *(
+            ({"feed": "live", "symbols": ["A"], name: f"{scheme}://{rest}"}, f"option {name} is .*no address")
+            for name, scheme in (("url", "ws"), ("url", "wss"), ("rest_url", "https"))
+            for rest in (
+                "127.0.0.1:99999",
+                "127.0.0.1:abc",
+                "x" * 64 + ".com",
+                "a..b",
+                "",
+                ":80",
+                "a b",
+                "[::1",
+                "h\u00f6st",
+            )
+        ),
         ({"feed": "live", "symbols": ["A"], "file_mb": 0.0}, "option file_mb is 0.0: it must be more than 0"),
         ({"feed": "live", "symbols": ["A"], "total_mb": float("nan")}, "option total_mb is nan"),
         ({"venue": "mtgox"}, "option venue is 'mtgox': it must be one of binance-futures, binance-delivery"),
