@@ -110,6 +110,8 @@ class OrderBook(Component):
                 _check_market(self)
             else:
                 _check_live(self)
+                if self.feed == "record":
+                    _check_recording(self)
 
         @property
         def rows(self) -> int:
@@ -256,6 +258,26 @@ def _check_live(options: OrderBook.Options) -> None:
         value = getattr(options, name)
         if not (math.isfinite(value) and value > 0):
             raise ValueError(f"option {name} is {value}: it must be more than 0")
+
+
+def _check_recording(options: OrderBook.Options) -> None:
+    from dolphin_mp.workers.feeds.dialects import DIALECTS  # what no other feed needs
+    from dolphin_mp.workers.feeds.recorder import least_bytes
+
+    folder = Path(options.path)
+    try:
+        stands = next(each for each in (folder, *folder.parents) if each.exists())
+    except OSError:  # nobody may look there: whoever writes will see
+        stands = Path("/")
+    if not stands.is_dir():
+        raise ValueError(f"option path is {options.path}: there can be no such folder, for {stands} is none")
+    most = DIALECTS[options.venue].LIMITS.symbols or len(options.symbols)
+    connections = math.ceil(len(options.symbols) / most)
+    if options.total_mb < least_bytes(connections + 1, 1) * options.file_mb:
+        raise ValueError(
+            f"option total_mb is {options.total_mb:g}: {len(options.symbols)} symbols on {connections} "
+            f"connections need {connections + 2} times file_mb, which is {options.file_mb:g}"
+        )
 
 
 def _check_address(name: str, url: str) -> None:

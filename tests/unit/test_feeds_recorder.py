@@ -159,12 +159,13 @@ def test_a_full_disk_stops_the_recording_which_goes_on_when_there_is_room(
     ]
 
 
-def test_a_folder_that_is_gone_is_no_crash_either(tmp_path: Path) -> None:
+def test_a_folder_that_can_not_be_made_is_no_crash_either(tmp_path: Path) -> None:
     folder = tmp_path / "gone"
     made = Made(folder)
-    folder.rmdir()
+    folder.write_text("something is in the way")
     made.write(1, now=0.0)
-    folder.mkdir()
+    assert made.lines == [f"recording to {folder} stops: File exists; the books go on"]
+    folder.unlink()
     made.write(2, now=RETRY_S)
     made.recorder.close()
     assert numbers(recorded(folder)) == [2]

@@ -301,9 +301,27 @@ def test_only_a_live_feed_has_a_run_of_its_own() -> None:
     assert callable(book.run)
 
 
-def test_a_recording_whose_bounds_can_not_hold_is_said_at_the_start(tmp_path: Path) -> None:
+def test_a_recording_whose_bounds_can_not_hold_is_refused_with_the_options_named() -> None:
+    pairs = [f"usdt:A{number}USDT" for number in range(25)]  # two connections of 24
+    recording: dict[str, Any] = {"feed": "record", "path": "/nowhere", "file_mb": 10.0}
+    for venue, symbols, least in (("kraken", ["BTC/USD"], 30.0), ("bitget", pairs, 40.0)):
+        Options(venue=venue, symbols=symbols, total_mb=least, **recording)
+        with pytest.raises(
+            ValueError, match=f"option total_mb is {least - 1:g}: .* times file_mb, which is 10"
+        ):
+            Options(venue=venue, symbols=symbols, total_mb=least - 1, **recording)
+
+
+def test_a_folder_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path in ("file", "file/deep/folder"):
+        with pytest.raises(ValueError, match=r"option path is .*there can be no such folder, for .*/file is"):
+            Options(feed="record", venue="kraken", symbols=["BTC/USD"], path=str(tmp_path / path))
+
+
+def test_a_folder_that_can_not_be_made_stops_no_book(tmp_path: Path) -> None:
     options = Options(
-        feed="record", venue="kraken", symbols=["BTC/USD"], path=str(tmp_path), file_mb=10.0, total_mb=20.0
+        feed="record", venue="kraken", symbols=["BTC/USD"], path=str(tmp_path / "made" / "later")
     )
-    with pytest.raises(ValueError, match="are too few for 2 files and a full one"):
-        started(options, Recorder())
+    (tmp_path / "made").write_text("in the way since")
+    assert callable(started(options, Recorder()).run)

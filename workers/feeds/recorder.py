@@ -52,6 +52,11 @@ def _one_line(payload: bytes) -> bytes:
     return payload.replace(b"\n", b" ").replace(b"\r", b" ")  # each a scan and no copy where there is none
 
 
+def least_bytes(streams: int, file_bytes: int) -> int:
+    """Give what a recording needs at least: an open file of each stream, and a full one to be removed."""
+    return (streams + 1) * file_bytes
+
+
 class _Stream:
     """One connection's file, and what it has lost."""
 
@@ -66,7 +71,7 @@ class Recorder:
     """The files of one feed.
 
     Args:
-        folder: made if it is missing.
+        folder: made if it is missing; one that can't be made is a disk that takes nothing.
         venue: what the names begin with.
         streams: the middle of the names: ``ws.1``, ``http.0``.
         file_bytes: after which a file is closed and the next one begun.
@@ -78,7 +83,6 @@ class Recorder:
 
     Raises:
         ValueError: the bounds can't hold.
-        OSError: there can be no such folder.
     """
 
     def __init__(
@@ -93,8 +97,7 @@ class Recorder:
     ) -> None:
         self._folder, self._venue, self._report = folder, venue, report
         self._streams = {name: _Stream() for name in streams}
-        least = (len(self._streams) + 1) * file_bytes
-        if total_bytes < least:
+        if total_bytes < least_bytes(len(self._streams), file_bytes):
             raise ValueError(f"{total_bytes} bytes are too few for {len(self._streams)} files and a full one")
         self._file_bytes, self._total_bytes = file_bytes, total_bytes
         self._name = re.compile(rf"{re.escape(venue)}\.((?:ws|http)\.\d+)\.(\d+)")
@@ -104,7 +107,6 @@ class Recorder:
         self._failed_s = float("-inf")
         self._is_failing = False
         self.n_lost = 0
-        folder.mkdir(parents=True, exist_ok=True)
 
     def note(self, stream: str, line: bytes) -> None:
         """Keep a line for the next batch."""
@@ -165,6 +167,7 @@ class Recorder:
         if stream.file is not None:
             stream.file.close()
             stream.file = None
+        self._folder.mkdir(parents=True, exist_ok=True)
         self._make_room()
         number = 1 + max((int(match[2]) for match in self._found().values() if match[1] == name), default=-1)
         path = self._folder / f"{self._venue}.{name}.{number}"
