@@ -246,8 +246,11 @@ def _check_market(options: OrderBook.Options) -> None:
 
 
 def _check_live(options: OrderBook.Options) -> None:
+    from dolphin_mp.workers.feeds.dialects import DIALECTS  # what no other feed needs
+
     if not options.symbols:
         raise ValueError(f'feed = "{options.feed}" needs option symbols, in the venue\'s own names')
+    DIALECTS[options.venue].SYMBOL.check(options.symbols)
     for name, schemes in (("url", ("ws://", "wss://")), ("rest_url", ("http://", "https://"))):
         value = getattr(options, name)
         if value and not value.startswith(schemes):

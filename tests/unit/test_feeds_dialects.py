@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from dolphin_mp.workers.books.venues import VENUES
+from dolphin_mp.workers.books.venues import VENUES, VenueName
 from dolphin_mp.workers.feeds.dialect import Answer, Leave, Refused, Subscribed
 from dolphin_mp.workers.feeds.dialects import DIALECTS
 
@@ -272,3 +272,37 @@ def test_coinbase_answers() -> None:
     ):
         error = {"type": "error", "message": reason}
         assert hear("coinbase", error) == (Refused(symbol, reason, final=final),)
+
+
+WRITTEN: dict[VenueName, tuple[str, str]] = {
+    "binance-futures": ("BTCUSDT 1000PEPEUSDT BTCUSDT_270326", "btcusdt BTC/USDT BTC-USDT BTCUSDT_PERP"),
+    "binance-delivery": ("BTCUSD_PERP BTCUSD_270326", "BTCUSD btcusd_perp BTCUSDT"),
+    "coinbase": ("BTC-USD 1INCH-EUR BTC-PERP-INTX BIT-27MAR26-CDE", "BTC/USD btc-usd BTCUSD BTC-"),
+    "kraken": ("BTC/USD 1INCH/EUR AAPLx/USD SOL.S/USD", "BTC-USD BTCUSD BTC/ BTC/USD/EUR"),
+    "bitget": (
+        "usdt:BTCUSDT spot:BTCUSDT coin:BTCUSD_M26 usdc:BTCPERP",
+        "BTCUSDT USDT:BTCUSDT USDT-FUTURES:BTCUSDT mc:BTCUSDT usdt: usdt:btcusdt",
+    ),
+    "okx": ("BTC-USDT BTC-USDT-SWAP BTC-USD-270326-50000-C BTC-USD_UM-270326", "BTC/USDT btc-usdt BTCUSDT"),
+    "deribit": (
+        "BTC-PERPETUAL BTC-27MAR26 BTC-27MAR26-100000-C XRP_USDC-27MAR26-0d55-C BTC_USDC BTC_USDC-PERPETUAL",
+        "btc-perpetual BTCPERPETUAL BTC/USD BTC-",
+    ),
+}
+
+
+@pytest.mark.parametrize("venue", DIALECTS)
+def test_a_symbol_that_is_written_otherwise_is_refused_with_an_example(venue: VenueName) -> None:
+    form = DIALECTS[venue].SYMBOL
+    right, wrong = (text.split() for text in WRITTEN[venue])
+    form.check(right)
+    form.check([form.example.split(" or ")[0]])
+    for symbol in [*wrong, "", right[0] + " ", right[0] + "\n"]:
+        with pytest.raises(ValueError, match=f"is not as the venue writes them: like {form.example}$"):
+            form.check([right[0], symbol])
+
+
+@pytest.mark.parametrize("venue", ["binance-futures", "binance-delivery"])
+def test_a_symbol_in_an_address_is_quoted(venue: VenueName) -> None:
+    url = DIALECTS[venue].snapshot_url("http://x", "BTC US&D")
+    assert url.endswith("/depth?symbol=BTC%20US%26D&limit=1000")

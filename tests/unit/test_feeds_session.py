@@ -377,3 +377,13 @@ def test_what_was_to_be_said_on_a_lost_connection_is_not_said_on_the_next() -> N
     session.on(Closed(1, "gone"), 0.3)
     session.on(Tick(), session.deadline_s())
     assert sent(session.on(Connected(2), 3.0)) == [b"sub S0 S1"]  # and the limit is the connection's
+
+
+def test_answers_about_a_symbol_that_nobody_asked_for_are_reported_once() -> None:
+    session = opened(("A",))
+    line = Say("the venue refuses Z, which nobody asked for: unknown")
+    assert session.on(Said(1, Refused("Z", "unknown", final=True)), 1.0) == [line]
+    assert session.on(Said(1, Refused("Z", "unknown", final=True)), 2.0) == []
+    assert session.on(Said(1, Subscribed("Y")), 3.0) == [Say("the venue sends Y, which nobody asked for")]
+    others = [f"X{number}" for number in range(100)]
+    assert sum(len(session.on(Said(1, Subscribed(other)), 4.0)) for other in others) < 10

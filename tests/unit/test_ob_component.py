@@ -266,6 +266,11 @@ def test_a_step_ends_when_it_is_asked_to_stop(capture: Path) -> None:
                 "h\u00f6st",
             )
         ),
+        (
+            {"feed": "live", "venue": "bitget", "symbols": ["BTCUSDT"]},
+            "symbol 'BTCUSDT' is not as the venue writes them: like usdt:BTCUSDT",
+        ),
+        ({"feed": "live", "symbols": ["BTC USDT"]}, "symbol 'BTC USDT' is not as the venue writes them"),
         ({"feed": "live", "symbols": ["A"], "file_mb": 0.0}, "option file_mb is 0.0: it must be more than 0"),
         ({"feed": "live", "symbols": ["A"], "total_mb": float("nan")}, "option total_mb is nan"),
         ({"venue": "mtgox"}, "option venue is 'mtgox': it must be one of binance-futures, binance-delivery"),

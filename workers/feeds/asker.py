@@ -30,6 +30,9 @@ UNEVEN = 1.1
 FETCHES = 4
 """Snapshots fetched at once (chosen)."""
 
+STRANGERS = 8
+"""Symbols that nobody asked for of which the log hears (chosen)."""
+
 
 class Asker:
     """The questions of one connection after the other.
@@ -48,6 +51,7 @@ class Asker:
         self.awaited: set[str] = set()
         self._dialect, self._fetches = dialect, fetches
         self._by_rest = bool(dialect.REST_URL)
+        self._strangers: set[str] = set()
         self._wants = {symbol: Want(symbol, random) for symbol in symbols}
         self.end()
 
@@ -78,15 +82,17 @@ class Asker:
 
     # what is heard of symbols -----------------------------------------------------------------------------
 
-    def subscribed(self, symbol: str, now: float) -> None:
+    def subscribed(self, symbol: str, now: float) -> list[Action]:
         """Hear that the venue sends a symbol's changes."""
         want = self._wants.get(symbol)
-        if want is None or want.stage is not Stage.ASKED:
-            return
-        if self._by_rest:
-            self._to_fetch(want, now)
-        elif want.due_s < inf:
-            want.wait(Stage.ASKED, now + ANSWER_S)
+        if want is None:
+            return self._wonder(symbol, f"sends {symbol}, which nobody asked for")
+        if want.stage is Stage.ASKED:
+            if self._by_rest:
+                self._to_fetch(want, now)
+            elif want.due_s < inf:
+                want.wait(Stage.ASKED, now + ANSWER_S)
+        return []
 
     def synced(self, symbol: str, now: float) -> None:
         """Hear that a book is in sync."""
@@ -106,7 +112,9 @@ class Asker:
                     self._ask_again(each, now)
             return [Say(f"the venue refuses: {reason}")]
         want = self._wants.get(symbol)
-        if want is None or want.stage is Stage.REFUSED:
+        if want is None:
+            return self._wonder(symbol, f"refuses {symbol}, which nobody asked for: {reason}")
+        if want.stage is Stage.REFUSED:
             return []
         actions: list[Action] = [Say(f"the venue refuses {symbol}{', for good' * final}: {reason}")]
         if want.stage is Stage.SYNCED:
@@ -188,6 +196,13 @@ class Asker:
     def _next_number(self) -> int:
         self._number += 1
         return self._number
+
+    def _wonder(self, symbol: str, what: str) -> list[Action]:
+        """Say once that the venue speaks of a symbol that is none of ours."""
+        if symbol in self._strangers or len(self._strangers) >= STRANGERS:
+            return []
+        self._strangers.add(symbol)
+        return [Say(f"the venue {what}")]
 
     def _ask_again(self, want: Want, now: float) -> None:
         want.again(Stage.TO_ASK, now)

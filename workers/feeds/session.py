@@ -148,7 +148,7 @@ class Session:
             case Answer(payload):
                 self._asker.say(payload)
             case Subscribed(symbol):
-                self._asker.subscribed(symbol, now)
+                return self._asker.subscribed(symbol, now)
             case Refused(symbol, reason, final):
                 return self._asker.refused(symbol, reason, now, final=final)
             case Leave(reason):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from dolphin_mp.workers.feeds.dialect import Answer, Heartbeat, Limits, Refused, Subscribed, Word
+from dolphin_mp.workers.feeds.dialect import Answer, Form, Heartbeat, Limits, Refused, Subscribed, Word
 from dolphin_mp.workers.feeds.dialects import answers
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ LIMITS = Limits(
     symbols=250,  # of two channels each
 )
 HEARTBEAT = Heartbeat()
+SYMBOL = Form(r"[A-Z0-9]+(?:[_-][A-Z0-9]+)+(?:-[0-9]+d[0-9]+-[CP])?", "BTC-PERPETUAL")
 
 _BEAT_S = 10
 """The shortest beat there is: a message comes at least that often."""
