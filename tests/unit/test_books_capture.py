@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from dolphin_mp.workers.books import capture
 from dolphin_mp.workers.books.capture import (
     CaptureError,
     Kind,
@@ -132,6 +133,27 @@ def test_a_clock_set_back_before_a_restart_parts_no_two_rotations(tmp_path: Path
     lines = list(read_capture(capture_files(tmp_path, "EX")))
     assert [line.payload for line in lines] == [b"a", b"b", b"c", b"d", b"e", b"f", b"garbage", b"g"]
     assert [line.recv_ns // NS for line in lines] == [100, 200, 300, 300, 310, 550, 550, 550]
+
+
+@pytest.mark.parametrize(
+    ("last", "second"),
+    [
+        ('300.5: {"a', 300),
+        ("300.5", 200),
+        ("wss://x <- 300.0: {}", 300),
+        ("", 200),
+        ("# 3 are missing here", 200),
+    ],
+)
+def test_the_last_time_of_a_capture_is_found_in_spite_of_a_kill(
+    last: str, second: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capture, "_TAIL_BYTES", 60)
+    assert capture.latest_ns(tmp_path / "none", "EX") == capture.latest_ns(tmp_path, "EX") == 0
+    write(tmp_path / "EX.http.0.0", "https://x -> 150.0: x")
+    write(tmp_path / "EX.ws.1.9", *(f"{number}.0: x" for number in range(100, 180)))
+    write(tmp_path / "EX.ws.1.10", *(f"{number}.0: x" for number in range(100, 201)), last, end=b"")
+    assert capture.latest_ns(tmp_path, "EX") // NS == second
 
 
 def test_of_each_connection_one_file_is_open_at_a_time(tmp_path: Path) -> None:

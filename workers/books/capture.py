@@ -30,6 +30,9 @@ _CONNECTED, _SENT, _REPLY, _RECEIVED = b" <-> ", b" <- ", b" -> ", b": "
 _LEAP_NS = 3_600_000_000_000
 """A line this far ahead of the last one is believed only when the next one confirms it (chosen)."""
 
+_TAIL_BYTES = 4 << 20
+"""Of a file, that its last line begins in (chosen: a large snapshot has some megabytes)."""
+
 
 class CaptureError(ValueError):
     """A folder that is no capture; the message says what was looked for."""
@@ -110,6 +113,22 @@ def read_stream(rotations: list[Path]) -> Iterator[Line]:
                 moved_ns = max(0, last_ns - line.recv_ns)
             last_ns = max(last_ns, line.recv_ns + (moved_ns or 0))
             yield line if line.recv_ns == last_ns else line._replace(recv_ns=last_ns)
+
+
+def latest_ns(folder: Path, venue: str) -> int:
+    """Give the last time in a venue's capture; 0: there is none, or it can't be read."""
+    try:
+        return max(_last_ns(rotations[-1]) for rotations in streams_of(capture_files(folder, venue)))
+    except (CaptureError, OSError):
+        return 0
+
+
+def _last_ns(path: Path) -> int:
+    """Give the time of a file's last line that has one."""
+    with path.open("rb") as file:
+        start = file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+        texts = file.read().split(b"\n")[1 if start else 0 :]
+    return next(filter(None, (read_line(text).recv_ns for text in reversed(texts))), 0)
 
 
 def read_file(path: Path) -> Iterator[Line]:

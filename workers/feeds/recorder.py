@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from dolphin_mp.workers.books.capture import latest_ns
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from io import FileIO
@@ -79,6 +81,8 @@ class Recorder:
         report: hears one line of each thing that should be known.
 
     Attributes:
+        folder: where the files are.
+        latest_ns: the last time in what was recorded there before; 0: nothing was.
         n_lost: lines that were not written.
 
     Raises:
@@ -95,7 +99,7 @@ class Recorder:
         total_bytes: int,
         report: Callable[[str], None],
     ) -> None:
-        self._folder, self._venue, self._report = folder, venue, report
+        self.folder, self._venue, self._report = folder, venue, report
         self._streams = {name: _Stream() for name in streams}
         if total_bytes < least_bytes(len(self._streams), file_bytes):
             raise ValueError(f"{total_bytes} bytes are too few for {len(self._streams)} files and a full one")
@@ -107,6 +111,7 @@ class Recorder:
         self._failed_s = float("-inf")
         self._is_failing = False
         self.n_lost = 0
+        self.latest_ns = latest_ns(folder, venue)
 
     def note(self, stream: str, line: bytes) -> None:
         """Keep a line for the next batch."""
@@ -138,7 +143,7 @@ class Recorder:
                 self._lose_all({stream: lines})
         if batch and self._is_failing and self._failed_s < now:
             self._is_failing = False
-            self._report(f"recording to {self._folder} goes on; {self.n_lost} messages in all are missing")
+            self._report(f"recording to {self.folder} goes on; {self.n_lost} messages in all are missing")
 
     def close(self) -> None:
         """Close all files."""
@@ -167,10 +172,10 @@ class Recorder:
         if stream.file is not None:
             stream.file.close()
             stream.file = None
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         self._make_room()
         number = 1 + max((int(match[2]) for match in self._found().values() if match[1] == name), default=-1)
-        path = self._folder / f"{self._venue}.{name}.{number}"
+        path = self.folder / f"{self._venue}.{name}.{number}"
         stream.file, stream.path, stream.size = path.open("xb", buffering=0), path, 0
 
     def _make_room(self) -> None:
@@ -187,14 +192,14 @@ class Recorder:
             self._report(f"removed {path.name}, the oldest recording: more than {self._total_bytes} bytes")
 
     def _found(self) -> dict[Path, re.Match[str]]:
-        names = {path: self._name.fullmatch(path.name) for path in self._folder.iterdir()}
+        names = {path: self._name.fullmatch(path.name) for path in self.folder.iterdir()}
         return {path: match for path, match in names.items() if match is not None}
 
     def _fail(self, error: OSError, now: float) -> None:
         self._failed_s = now
         if not self._is_failing:
             self._is_failing = True
-            self._report(f"recording to {self._folder} stops: {error.strerror or error}; the books go on")
+            self._report(f"recording to {self.folder} stops: {error.strerror or error}; the books go on")
 
     def _lose_all(self, batch: dict[str, list[bytes]]) -> None:
         for stream, lines in batch.items():
