@@ -215,6 +215,9 @@ def test_an_unknown_symbol_costs_the_others_nothing(name: VenueName) -> None:
         assert client.row(unknown)["status"] == Status.INIT
         assert venue.opened == 1
         assert venue.excesses == []
+        assert len([path for path in venue.asked if unknown in path]) == (name in BY_REST)  # for good
+        assert sum("refuses" in line for line in client.lines) == 1
+        assert any("refuses" in line and unknown in line for line in client.lines)
 
 
 @pytest.mark.parametrize("name", NAMES)

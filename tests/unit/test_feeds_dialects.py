@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from dolphin_mp.workers.books.venues import VENUES, VenueName
-from dolphin_mp.workers.feeds.dialect import Answer, Leave, Refused, Subscribed
+from dolphin_mp.workers.feeds.dialect import Answer, Brings, Leave, Refused, Subscribed
 from dolphin_mp.workers.feeds.dialects import DIALECTS
 
 SYMBOLS = {
@@ -203,9 +203,9 @@ def test_deribit_answers() -> None:
     assert isinstance(answer, Answer)
     assert orjson.loads(answer.payload)["method"] == "public/test"
     done = {"jsonrpc": "2.0", "id": 14, "result": ["book.A-1.100ms", "trades.A-1.100ms", "book.B.100ms"]}
-    assert hear("deribit", done) == (Subscribed("A-1"), Subscribed("B"))
+    assert hear("deribit", done) == (Brings(7, ("A-1", "B")),)
     assert hear("deribit", done | {"id": 15}) == ()  # these no longer come
-    assert hear("deribit", done | {"result": []}) == (Refused(None, "no such channels", final=True),)
+    assert hear("deribit", done | {"result": []}) == (Brings(7, ()),)
     assert hear("deribit", done | {"id": 15, "result": []}) == ()
     assert hear("deribit", {"jsonrpc": "2.0", "id": 0, "result": "ok"}) == ()
     for code, final in ((13778, True), (-32602, True), (10028, False), (13028, False)):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from fake_dialect import FakeDialect
 
-from dolphin_mp.workers.feeds.dialect import Answer, Heartbeat, Leave, Limits, Refused, Subscribed
+from dolphin_mp.workers.feeds.dialect import Answer, Brings, Heartbeat, Leave, Limits, Refused, Subscribed
 from dolphin_mp.workers.feeds.rates import Window
 from dolphin_mp.workers.feeds.session import CONNECT_S, SILENT_S, Phase, Session
 from dolphin_mp.workers.feeds.vocabulary import (
@@ -387,3 +387,20 @@ def test_answers_about_a_symbol_that_nobody_asked_for_are_reported_once() -> Non
     assert session.on(Said(1, Subscribed("Y")), 3.0) == [Say("the venue sends Y, which nobody asked for")]
     others = [f"X{number}" for number in range(100)]
     assert sum(len(session.on(Said(1, Subscribed(other)), 4.0)) for other in others) < 10
+
+
+def test_what_an_answer_does_not_list_is_refused_for_good_and_named() -> None:
+    session = opened(("A", "B", "C"))
+    actions = session.on(Said(1, Brings(1, ("A", "C"))), 1.0)
+    assert actions == [Say("the venue refuses B, for good: it is not among what the venue sends")]
+    assert session.on(Said(1, Brings(1, ())), 2.0) == []  # it was answered
+    asked = [action for at in range(3, 60) for action in session.on(Tick(), float(at))]
+    assert not any(b"B" in action.payload for action in asked if isinstance(action, Send))
+
+
+def test_questions_whose_answers_have_no_number_are_not_kept_for_ever() -> None:
+    session = opened(("A",))
+    for at in range(10, 40_000, 20):
+        session.heard_s = float(at)
+        session.on(Tick(), float(at))
+    assert 0 < len(session._asker._questions) <= 128

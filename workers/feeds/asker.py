@@ -30,6 +30,8 @@ UNEVEN = 1.1
 FETCHES = 4
 """Snapshots fetched at once (chosen)."""
 
+UNANSWERED = 128
+"""Numbers after which nobody waits for the answer to a question (chosen: most venues' have no number)."""
 STRANGERS = 8
 """Symbols that nobody asked for of which the log hears (chosen)."""
 
@@ -73,6 +75,7 @@ class Asker:
         self._firsts: deque[bytes] = deque()  # answers, pings and greetings
         self._asks: deque[tuple[bytes, list[Want]]] = deque()  # messages, and whose last one it is
         self._number = 0
+        self._questions: dict[int, list[str]] = {}  # not answered yet, where answers have the number
         self.awaited.clear()
 
     def say(self, payload: bytes) -> None:
@@ -93,6 +96,14 @@ class Asker:
             elif want.due_s < inf:
                 want.wait(Stage.ASKED, now + ANSWER_S)
         return []
+
+    def brought(self, number: int, symbols: Sequence[str], now: float) -> list[Action]:
+        """Hear which of the symbols that a question was for the venue sends."""
+        actions = [action for symbol in symbols for action in self.subscribed(symbol, now)]
+        for symbol in self._questions.pop(number, ()):
+            if symbol not in symbols:
+                actions += self.refused(symbol, "it is not among what the venue sends", now, final=True)
+        return actions
 
     def synced(self, symbol: str, now: float) -> None:
         """Hear that a book is in sync."""
@@ -184,6 +195,8 @@ class Asker:
         symbols = [want.symbol for want in wants]
         messages = self._dialect.unsubscribe(symbols, self._next_number()) if first.asked else []
         messages = messages + self._dialect.subscribe(symbols, self._next_number())
+        self._questions[self._number] = symbols
+        self._questions.pop(self._number - UNANSWERED, None)
         for want in wants:
             want.wait(Stage.ASKED, inf)  # until it is said
             want.asked = True

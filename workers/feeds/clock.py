@@ -43,7 +43,7 @@ class FeedClock:
         self._ahead_ns = max(self._ahead_ns, self._wall() - self._steady())
 
     def go_on_after(self, last_ns: int) -> float:
-        """Give only times after that one, of an earlier recording; gives the seconds that this moves it on."""
+        """Give only later times than that one; returns by how many seconds it is moved on."""
         behind_ns = last_ns + 1 - (self._steady() + self._ahead_ns)
         if behind_ns <= 0:
             return 0.0

@@ -83,6 +83,13 @@ class Subscribed(NamedTuple):
     symbol: str
 
 
+class Brings(NamedTuple):
+    """The question of that number brings the books of these symbols, and of no other that it asked for."""
+
+    number: int
+    symbols: tuple[str, ...]
+
+
 class Refused(NamedTuple):
     """The venue does not do what it was asked to; `symbol` is None where it does not say whose it was.
 
@@ -100,7 +107,7 @@ class Leave(NamedTuple):
     reason: str
 
 
-Word: TypeAlias = Answer | Subscribed | Refused | Leave
+Word: TypeAlias = Answer | Subscribed | Brings | Refused | Leave
 
 
 class Dialect(Protocol):
