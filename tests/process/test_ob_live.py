@@ -323,6 +323,33 @@ def test_what_was_recorded_replays_to_the_same_updates(name: VenueName, tmp_path
     assert len(list(tmp_path.glob("*.ws.1.*"))) > 1
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_left_of_a_recording_always_has_its_snapshots(
+    name: VenueName, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line, "RENEW_S", 0.5)
+    bounds = {"file_bytes": 150_000, "total_bytes": 900_000}
+    with opened(name) as venue, Client(name, venue, folder=tmp_path, **bounds) as client:
+        venue.wait_for_book()
+        venue.run(per_s=400)
+        client.wait_until(lambda: sum("removed" in line for line in client.lines) >= 4)
+        venue.pause()
+        venue.settle()
+        client.wait_for_truth()
+        assert any("will be removed from the recording" in line for line in client.lines)
+        assert venue.excesses == []
+    assert not (tmp_path / f"{VENUES[name].CAPTURE}.ws.1.0").exists()
+    replay = Replay(tmp_path, VENUES[name])
+    for _ in replay.frames(100_000_000):
+        pass
+    assert sorted(replay.symbols) == sorted(client.symbols)
+    for symbol in client.symbols:
+        assert replay.market.book(symbol).synced
+        assert [float(each) for each in replay.market.book(symbol).top()] == [
+            float(client.row(symbol)[side]) for side in ("bid", "ask", "bid_size", "ask_size")
+        ]
+
+
 def test_a_disk_that_hangs_delays_no_book_and_loses_no_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ The format is that of cryptofeed's raw data collection, one record a line::
     EX.ws.N.R     wss://URL <-> TIME          connected
                   wss://URL <- TIME: TEXT     sent by the recorder
                   TIME: PAYLOAD               received
+                  configuration: OBJECT       "subscribed": the symbols of a file's messages
     EX.http.N.R   URL -> TIME: BODY           a REST reply
     EX.R          start-up replies and the configuration, which no book needs
 
@@ -20,6 +21,8 @@ from enum import Enum, auto
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
+import orjson
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 _FILE = re.compile(r"(?P<venue>[A-Z0-9_]+)\.(?P<kind>ws|http)\.(?P<number>\d+)\.(?P<rotation>\d+)")
 _TIME = re.compile(rb"(\d{1,10})(?:\.(\d{1,9}))?")
 _CONNECTED, _SENT, _REPLY, _RECEIVED = b" <-> ", b" <- ", b" -> ", b": "
+_CONFIGURATION = b"configuration: "
 _LEAP_NS = 3_600_000_000_000
 """A line this far ahead of the last one is believed only when the next one confirms it (chosen)."""
 
@@ -45,6 +49,7 @@ class Kind(Enum):
     SENT = auto()
     REPLY = auto()
     CONNECTED = auto()
+    CONFIGURED = auto()
     BAD = auto()
 
 
@@ -136,7 +141,7 @@ def read_file(path: Path) -> Iterator[Line]:
     with path.open("rb") as file:
         texts = (text.strip() for text in file)
         lines = in_order(
-            (read_line(text) for text in texts if text and not text.startswith(b"configuration: ")),
+            (read_line(text) for text in texts if text and not text.startswith(_CONFIGURATION)),
             sparse=".http." in path.name,
         )
         for line in lines:
@@ -147,7 +152,21 @@ def read_sent(rotations: list[Path]) -> Iterator[Line]:
     """Give the lines of one connection that are no messages of the venue, which it has few of."""
     for path in rotations:
         with path.open("rb") as file:
-            yield from (read_line(text.strip()) for text in file if text.startswith((b"wss://", b"ws://")))
+            for text in file:
+                if text.startswith(_CONFIGURATION):
+                    payload = text.removeprefix(_CONFIGURATION).strip()
+                    yield Line(0, Kind.CONFIGURED, "", payload)
+                elif text.startswith((b"wss://", b"ws://")):
+                    yield read_line(text.strip())
+
+
+def symbols_configured(payload: bytes) -> list[str]:
+    """Give the symbols whose messages a file says it has; none if it doesn't say."""
+    try:
+        symbols = orjson.loads(payload)["subscribed"]
+        return [symbol for symbol in symbols if type(symbol) is str]
+    except (ValueError, KeyError, TypeError):
+        return []
 
 
 def in_order(lines: Iterable[Line], *, sparse: bool = False) -> Iterator[Line]:

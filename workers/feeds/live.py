@@ -128,6 +128,8 @@ class Feed:
         while True:
             show(self._clock.now_ns())
             self._write()
+            for line in self._lines if self._recorder else ():
+                line.renew()
             due_s = max(due_s + interval_s, loop.time())  # a beat that can't be kept is left out
             await asyncio.sleep(due_s - loop.time())
 

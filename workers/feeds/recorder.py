@@ -11,10 +11,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import orjson
+
 from dolphin_mp.workers.books.capture import latest_ns
+from dolphin_mp.workers.feeds.renewals import Renewals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from io import FileIO
     from pathlib import Path
 
@@ -49,6 +52,11 @@ def received(recv_ns: int, payload: bytes) -> bytes:
     return b"%s: %s" % (stamp(recv_ns), _one_line(payload))
 
 
+def subscribed(symbols: Sequence[str]) -> bytes:
+    """Give the line that says of which symbols a file has messages."""
+    return b"configuration: " + orjson.dumps({"subscribed": list(symbols)})
+
+
 def _one_line(payload: bytes) -> bytes:
     """Give JSON without line breaks, which it has only where a blank does as well."""
     return payload.replace(b"\n", b" ").replace(b"\r", b" ")  # each a scan and no copy where there is none
@@ -67,6 +75,7 @@ class _Stream:
         self.path: Path | None = None
         self.size = 0
         self.lost = 0
+        self.head = b""
 
 
 class Recorder:
@@ -84,6 +93,7 @@ class Recorder:
         folder: where the files are.
         latest_ns: the last time in what was recorded there before; 0: nothing was.
         n_lost: lines that were not written.
+        renewals: which connections should be made anew, for the recording's sake.
 
     Raises:
         ValueError: the bounds can't hold.
@@ -112,12 +122,19 @@ class Recorder:
         self._is_failing = False
         self.n_lost = 0
         self.latest_ns = latest_ns(folder, venue)
+        self.renewals = Renewals((total_bytes - len(self._streams) * file_bytes) // 2)
+
+    def begin(self, stream: str, symbols: Sequence[str]) -> None:
+        """Hear that a connection begins; each of its files will say of which symbols it has messages."""
+        self._streams[stream].head = subscribed(symbols) + b"\n"
+        self.renewals.begin(stream)
 
     def note(self, stream: str, line: bytes) -> None:
         """Keep a line for the next batch."""
         if self._waiting > WAITING_BYTES:
             self._overflow[stream] = self._overflow.get(stream, 0) + 1
             return
+        self.renewals.note(len(line) + 1)
         self._waiting += len(line) + 1
         self._noted.setdefault(stream, []).append(line)
 
@@ -127,6 +144,7 @@ class Recorder:
         for stream, count in self._overflow.items():
             noted.setdefault(stream, []).append(_gap(count))
             self.n_lost += count
+            self.renewals.tear(stream)
         self._overflow.clear()
         return noted
 
@@ -158,9 +176,12 @@ class Recorder:
         while lines:
             if stream.file is None or stream.size >= self._file_bytes:
                 self._open_next(name, stream)
+            if not stream.size:
+                _write_whole(stream, stream.head)
             if stream.lost:
                 _write_whole(stream, _gap(stream.lost) + b"\n")
                 stream.lost = 0
+                self.renewals.tear(name)
             room, count = self._file_bytes - stream.size, 0
             while count < len(lines) and (room > 0 or not count):
                 room -= len(lines[count]) + 1
