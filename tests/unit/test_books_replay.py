@@ -379,3 +379,9 @@ def test_snapshots_hours_apart_are_all_taken_up(capture: Callable[..., Path]) ->
     book = replay.market.book("AAUSDT")
     assert (book.synced, book.resyncs, book.n_bad) == (True, 2, 0)
     assert updates[-1][3] == 1099.0
+
+
+def test_symbols_come_in_the_order_of_connections(capture: Callable[..., Path]) -> None:
+    folder = capture(RECORDED[:2], [])
+    (folder / "BINANCE_FUTURES.ws.2.0").write_text("\n".join([RECORDED[0], asked(1000.0, "CCUSDT")]) + "\n")
+    assert Replay(folder, BINANCE).symbols == ("AAUSDT", "BBUSDT", "CCUSDT")

@@ -249,6 +249,18 @@ def test_snapshots_are_wanted_after_a_gap(
     made.recorder.close()
 
 
+def test_the_gap_of_a_stream_that_is_quiet_since_is_written_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Made(tmp_path, file_bytes=10_000, total_bytes=100_000)
+    disk = FullDisk(monkeypatch, room=0)
+    made.write(1, stream="http.0")
+    disk.room = 10_000
+    made.write(2, now=RETRY_S)
+    made.recorder.close()
+    assert (tmp_path / "EX.http.0.0").read_bytes() == b"# 1 messages are missing here\n"
+
+
 def test_snapshots_are_wanted_after_more_than_can_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

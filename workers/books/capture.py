@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 _FILE = re.compile(r"(?P<venue>[A-Z0-9_]+)\.(?P<kind>ws|http)\.(?P<number>\d+)\.(?P<rotation>\d+)")
@@ -104,6 +104,11 @@ def streams_of(files: Iterable[Path]) -> list[list[Path]]:
     return [list(paths) for _, paths in groupby(files, connection_of)]
 
 
+def holds_replies(rotations: Sequence[Path]) -> bool:
+    """Tell whether files hold replies, or a connection's messages."""
+    return ".http." in rotations[0].name
+
+
 def read_stream(rotations: list[Path]) -> Iterator[Line]:
     """Give the lines of one connection, file by file, with times that never run backward.
 
@@ -142,7 +147,7 @@ def read_file(path: Path) -> Iterator[Line]:
         texts = (text.strip() for text in file)
         lines = in_order(
             (read_line(text) for text in texts if text and not text.startswith(_CONFIGURATION)),
-            sparse=".http." in path.name,
+            sparse=holds_replies([path]),
         )
         for line in lines:
             yield line if line.kind is not Kind.CONNECTED else line._replace(connection=connection_of(path))

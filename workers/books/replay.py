@@ -14,6 +14,7 @@ from dolphin_mp.workers.books.capture import (
     Line,
     capture_files,
     connection_of,
+    holds_replies,
     read_capture,
     read_sent,
     read_stream,
@@ -133,9 +134,10 @@ class Replay:
         """Look for symbols, in the order of their subscription, and for the first snapshot of each."""
         asked: list[str] = []  # in messages
         addressed: list[str] = []  # in addresses
-        for paths in reversed(streams_of(self._files)):  # connections before replies
+        streams = streams_of(self._files)
+        for paths in sorted(streams, key=holds_replies):  # connections first
             carried = self._carried.setdefault(connection_of(paths[0]), {})
-            for line in read_stream(paths) if ".http." in paths[0].name else read_sent(paths):
+            for line in read_stream(paths) if holds_replies(paths) else read_sent(paths):
                 in_address = self._venue.symbols_in(line.url)
                 in_message = self._asked_in(line)
                 addressed += in_address

@@ -153,7 +153,8 @@ class Recorder:
         if self._is_failing and now < self._failed_s + RETRY_S:
             self._lose_all(batch)
             return
-        for stream, lines in batch.items():
+        torn: dict[str, list[bytes]] = {name: [] for name, each in self._streams.items() if each.lost}
+        for stream, lines in (torn | batch).items():
             try:
                 self._append(stream, lines)
             except OSError as error:
@@ -173,7 +174,7 @@ class Recorder:
     def _append(self, name: str, lines: list[bytes]) -> None:
         """Write lines to a stream, into as many files as that takes; those written are taken off the list."""
         stream = self._streams[name]
-        while lines:
+        while lines or stream.lost:
             if stream.file is None or stream.size >= self._file_bytes:
                 self._open_next(name, stream)
             if not stream.size:
