@@ -7,20 +7,20 @@ from random import Random
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from fake_dialect import FakeDialect
 
 from dolphin_mp.workers.books.events import Snapshot
 from dolphin_mp.workers.books.venues import VENUES
 from dolphin_mp.workers.feeds.clock import FeedClock
-from dolphin_mp.workers.feeds.line import Common, Line, Place
+from dolphin_mp.workers.feeds.line import RENEW_S, Common, Line, Place
 from dolphin_mp.workers.feeds.live import Feed
 from dolphin_mp.workers.feeds.rates import Window
 from dolphin_mp.workers.feeds.recorder import Recorder
+from dolphin_mp.workers.feeds.session import Phase
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 
 def made() -> Line:
@@ -61,3 +61,21 @@ def test_what_a_given_up_connection_still_says_is_not_heard() -> None:
     line = made()
     line._hear(0, b"garbage")
     assert line.market.book("A").n_bad == 0
+
+
+@pytest.mark.parametrize(("age_s", "leaves"), [(RENEW_S - 1.0, False), (RENEW_S, True)])
+def test_a_recording_makes_no_young_connection_anew(age_s: float, leaves: bool) -> None:
+    line: Any = made()
+    due = {"ws.1": "a gap"}
+    line._common = line._common._replace(
+        recorder=SimpleNamespace(renewals=SimpleNamespace(due=lambda: due), note=lambda *_: None)
+    )
+    line._loop.time = lambda: age_s
+    line._session.phase, line._session.heard_s = Phase.OPEN, age_s
+    line.renew()
+    assert (line._session.phase is Phase.WAITING) is leaves
+    assert line.market.book("A").synced is not leaves
+    line._session.phase = Phase.OPEN
+    due.clear()
+    line.renew()
+    assert line._session.phase is Phase.OPEN
