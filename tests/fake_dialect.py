@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dolphin_mp.workers.feeds.dialect import Heartbeat, Limits
+from dolphin_mp.workers.feeds.dialect import Form, Heartbeat, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +16,7 @@ class FakeDialect:
     """Says ``sub A B`` and ``unsub A``; snapshots come by REST if it has an address."""
 
     WS_URL = "ws://venue"
+    SYMBOL = Form("[A-Z]+", "A")
 
     def __init__(
         self,

@@ -31,6 +31,15 @@ INTERVAL_NS = 100_000_000
 UPDATES = 16_384
 """Changes of a top that stay readable: more than a busy minute's (chosen; 2.6 MB)."""
 MEGABYTE = 1 << 20
+ONLY_FOR = {
+    ("path",): ("replay", "record"),
+    ("venue",): ("replay", "live", "record"),
+    ("url", "rest_url"): ("live", "record"),
+    ("file_mb", "total_mb"): ("record",),
+    ("speed",): ("replay",),
+    ("seed", "tick", "lot", "price"): ("sim",),
+}
+"""Options that not all feeds have a use for, and those that have."""
 STEP_S = 0.1
 """A step publishes frames for at most this long, then lets its caller look up; a frame takes far less."""
 
@@ -101,14 +110,26 @@ class OrderBook(Component):
                     raise ValueError(f'feed = "{self.feed}" needs option path: the folder of a capture')
                 # whoever opens it may stand elsewhere
                 self.path = str(Path(self.path).expanduser().absolute())
-            elif self.path:
-                raise ValueError(f'option path is for feed = "replay" and "record", not for "{self.feed}"')
             if self.feed == "replay":
                 capture_files(Path(self.path), VENUES[self.venue].CAPTURE)
             elif self.feed == "sim":
                 _check_market(self)
             else:
-                _check_live(self)
+                self._check_live()
+            _check_ignored(self)
+
+        def _check_live(self) -> None:
+            from dolphin_mp.workers.feeds import options  # what no other feed needs
+            from dolphin_mp.workers.feeds.dialects import DIALECTS
+
+            if not self.symbols:
+                raise ValueError(f'feed = "{self.feed}" needs option symbols, in the venue\'s own names')
+            dialect = DIALECTS[self.venue]
+            options.check_addresses(self.url, self.rest_url, dialect)
+            options.check_bounds(self.file_mb, self.total_mb)
+            dialect.SYMBOL.check(self.symbols)
+            if self.feed == "record":
+                options.check_recording(Path(self.path), self.symbols, self.file_mb, self.total_mb, dialect)
 
         @property
         def rows(self) -> int:
@@ -242,14 +263,10 @@ def _check_market(options: OrderBook.Options) -> None:
         raise ValueError(f"option price is {options.price}: it must be at least 100 ticks of {options.tick}")
 
 
-def _check_live(options: OrderBook.Options) -> None:
-    if not options.symbols:
-        raise ValueError(f'feed = "{options.feed}" needs option symbols, in the venue\'s own names')
-    for name, schemes in (("url", ("ws://", "wss://")), ("rest_url", ("http://", "https://"))):
-        value = getattr(options, name)
-        if value and not value.startswith(schemes):
-            raise ValueError(f"option {name} is {value!r}: it must begin with {' or '.join(schemes)}")
-    for name in ("file_mb", "total_mb"):
-        value = getattr(options, name)
-        if not (math.isfinite(value) and value > 0):
-            raise ValueError(f"option {name} is {value}: it must be more than 0")
+def _check_ignored(options: OrderBook.Options) -> None:
+    """Refuse an option that says something to another feed than the one that was chosen."""
+    for names, feeds in ONLY_FOR.items():
+        for name in names if options.feed not in feeds else ():
+            if getattr(options, name) != type(options).__dataclass_fields__[name].default:
+                known = " and ".join(f'"{feed}"' for feed in feeds)
+                raise ValueError(f'option {name} is for feed = {known}, not for "{options.feed}"')

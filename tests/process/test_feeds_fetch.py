@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dolphin_mp.workers.feeds import fetch
+from dolphin_mp.workers.feeds import fetch, sockets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,3 +123,11 @@ def test_a_server_that_is_not_there_is_an_error_of_the_network() -> None:
 
     with pytest.raises(OSError, match="Connect call failed"):
         asyncio.run(run())
+
+
+@pytest.mark.parametrize("place", ["127.0.0.1:99999", "127.0.0.1:abc", "x" * 64 + ".invalid", "[::1"])
+def test_an_address_that_is_none_is_an_error_that_a_feed_lives_with(place: str) -> None:
+    with pytest.raises(fetch.BadReplyError, match="is no address"):
+        asyncio.run(fetch.get(f"http://{place}/depth"))
+    with pytest.raises(OSError, match="is no address"):
+        asyncio.run(sockets.connect(f"ws://{place}/stream"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import threading
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ from dolphin_mp.workers.books import market, record
 from dolphin_mp.workers.books.record import Status
 from dolphin_mp.workers.books.replay import Replay
 from dolphin_mp.workers.books.venues import VENUES
-from dolphin_mp.workers.feeds import asker, backoff, line, session
+from dolphin_mp.workers.feeds import asker, backoff, line, recorder, session
 from dolphin_mp.workers.feeds.dialects import DIALECTS
 from dolphin_mp.workers.feeds.recorder import Recorder
 
@@ -216,6 +217,25 @@ def test_an_address_where_nobody_listens_is_a_state_and_no_crash() -> None:
         assert (client.rows["status"] == Status.INIT).all()
 
 
+@pytest.mark.parametrize("place", ["127.0.0.1:99999", "x" * 64 + ".invalid"])
+def test_an_address_that_is_none_is_a_state_too(place: str) -> None:
+    nobody: Any = SimpleNamespace(url=f"ws://{place}/", rest_url="")
+    with Client("kraken", nobody) as client:
+        client.wait_until(lambda: sum("is no address" in line for line in client.lines) >= 3)
+        assert (client.rows["status"] == Status.INIT).all()
+
+
+def test_a_rest_service_whose_address_is_none_is_a_state_too() -> None:
+    with opened("binance-futures") as venue:
+        somewhere: Any = SimpleNamespace(url=venue.url, rest_url="http://127.0.0.1:99999")
+        with Client("binance-futures", somewhere) as client:
+            venue.wait_for_book()
+            venue.run(per_s=20)
+            client.wait_until(lambda: sum("is no address" in line for line in client.lines) >= 3)
+            assert (client.rows["status"] == Status.INIT).all()
+            assert venue.opened == 1
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_an_unknown_symbol_costs_the_others_nothing(name: VenueName) -> None:
     known = SYMBOLS[name]
@@ -231,6 +251,9 @@ def test_an_unknown_symbol_costs_the_others_nothing(name: VenueName) -> None:
         assert client.row(unknown)["status"] == Status.INIT
         assert venue.opened == 1
         assert venue.excesses == []
+        assert len([path for path in venue.asked if unknown in path]) == (name in BY_REST)  # for good
+        assert sum("refuses" in line for line in client.lines) == 1
+        assert any("refuses" in line and unknown in line for line in client.lines)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -334,6 +357,70 @@ def test_what_was_recorded_replays_to_the_same_updates(name: VenueName, tmp_path
         counts = (book.n_applied, book.n_dropped, book.n_bad, book.resyncs, book.synced)
         assert counts == tuple(row[["n_applied", "n_dropped", "n_bad", "resyncs", "synced"]].item())
     assert len(list(tmp_path.glob("*.ws.1.*"))) > 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_left_of_a_recording_always_has_its_snapshots(
+    name: VenueName, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line, "RENEW_S", 0.5)
+    bounds = {"file_bytes": 150_000, "total_bytes": 900_000}
+    with opened(name) as venue, Client(name, venue, folder=tmp_path, **bounds) as client:
+        venue.wait_for_book()
+        venue.run(per_s=400)
+        client.wait_until(lambda: sum("removed" in line for line in client.lines) >= 4)
+        venue.pause()
+        venue.settle()
+        client.wait_for_truth()
+        assert any("will be removed from the recording" in line for line in client.lines)
+        assert venue.excesses == []
+    assert not (tmp_path / f"{VENUES[name].CAPTURE}.ws.1.0").exists()
+    replay = Replay(tmp_path, VENUES[name])
+    for _ in replay.frames(100_000_000):
+        pass
+    assert sorted(replay.symbols) == sorted(client.symbols)
+    for symbol in client.symbols:
+        assert replay.market.book(symbol).synced
+        assert [float(each) for each in replay.market.book(symbol).top()] == [
+            float(client.row(symbol)[side]) for side in ("bid", "ask", "bid_size", "ask_size")
+        ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_after_a_gap_a_recording_gets_new_snapshots(
+    name: VenueName, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room, put = threading.Event(), recorder._put
+
+    def put_if_there_is_room(file: Any, data: Any) -> int:
+        if not room.is_set():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return put(file, data)
+
+    monkeypatch.setattr(recorder, "RETRY_S", 0.1)
+    monkeypatch.setattr(line, "RENEW_S", 0.1)
+    room.set()
+    with opened(name) as venue, Client(name, venue, folder=tmp_path) as client:
+        monkeypatch.setattr(recorder, "_put", put_if_there_is_room)
+        venue.wait_for_book()
+        venue.run(per_s=50)
+        client.wait_until(lambda: bool(client.rows["synced"].all()))
+        room.clear()
+        client.wait_until(lambda: any("stops: No space" in line for line in client.lines))
+        room.set()
+        client.wait_until(lambda: any("is missing in the recording" in line for line in client.lines))
+        client.wait_until(lambda: bool((client.rows["resyncs"] >= 1).all()))
+        venue.pause()
+        venue.settle()
+        client.wait_for_truth()
+        assert venue.opened > 1
+    replay = Replay(tmp_path, VENUES[name])
+    for _ in replay.frames(100_000_000):
+        pass
+    for symbol in client.symbols:
+        row = client.row(symbol)
+        assert replay.market.book(symbol).synced
+        assert replay.market.book(symbol).top()[:2] == (row["bid"], row["ask"])
 
 
 def test_a_disk_that_hangs_delays_no_book_and_loses_no_message(

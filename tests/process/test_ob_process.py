@@ -38,7 +38,7 @@ def test_every_change_of_a_top_can_be_read_from_outside(up, world, tmp_path):
 
 
 def live(name, venue, **options):
-    urls = {"url": venue.url, "rest_url": venue.rest_url}
+    urls = {"url": venue.url} | ({"rest_url": venue.rest_url} if "binance" in name else {})
     options = {"feed": "live", "venue": name, "symbols": venue.symbols, **urls, **options}
     return {"ob": (OrderBook, {"every": "20ms", "options": options})}
 

@@ -365,3 +365,23 @@ def test_what_was_held_on_a_lost_connection_is_not_held_for_the_next(capture: Ca
     replay, _ = played(capture(socket, [reply(1001.2, 51, [["8", "1"]], [["11", "3"]])]))
     book = replay.market.book("AAUSDT")
     assert (book.synced, book.bid, book.n_applied, book.n_bad, book.n_dropped) == (True, 9.7, 1, 0, 0)
+
+
+def test_snapshots_hours_apart_are_all_taken_up(capture: Callable[..., Path]) -> None:
+    socket: list[str] = []
+    replies: list[str] = []
+    for at, first in ((1000.0, 10), (9000.0, 500), (17000.0, 900)):
+        socket += [f"wss://x/stream <-> {at}", asked(at, "AAUSDT")]
+        ids = range(first, first + 200)
+        socket += [depth(at + (n - first + 1) * 30, n, n, n - 1, b=[["9", f"{n}"]]) for n in ids]
+        replies.append(reply(at + 31, first, [["8", "1"]], [["11", "3"]]))
+    replay, updates = played(capture(socket, replies))
+    book = replay.market.book("AAUSDT")
+    assert (book.synced, book.resyncs, book.n_bad) == (True, 2, 0)
+    assert updates[-1][3] == 1099.0
+
+
+def test_symbols_come_in_the_order_of_connections(capture: Callable[..., Path]) -> None:
+    folder = capture(RECORDED[:2], [])
+    (folder / "BINANCE_FUTURES.ws.2.0").write_text("\n".join([RECORDED[0], asked(1000.0, "CCUSDT")]) + "\n")
+    assert Replay(folder, BINANCE).symbols == ("AAUSDT", "BBUSDT", "CCUSDT")

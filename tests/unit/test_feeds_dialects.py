@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from dolphin_mp.workers.books.venues import VENUES
-from dolphin_mp.workers.feeds.dialect import Answer, Leave, Refused, Subscribed
+from dolphin_mp.workers.books.venues import VENUES, VenueName
+from dolphin_mp.workers.feeds.dialect import Answer, Brings, Leave, Refused, Subscribed
 from dolphin_mp.workers.feeds.dialects import DIALECTS
 
 SYMBOLS = {
@@ -203,9 +203,9 @@ def test_deribit_answers() -> None:
     assert isinstance(answer, Answer)
     assert orjson.loads(answer.payload)["method"] == "public/test"
     done = {"jsonrpc": "2.0", "id": 14, "result": ["book.A-1.100ms", "trades.A-1.100ms", "book.B.100ms"]}
-    assert hear("deribit", done) == (Subscribed("A-1"), Subscribed("B"))
+    assert hear("deribit", done) == (Brings(7, ("A-1", "B")),)
     assert hear("deribit", done | {"id": 15}) == ()  # these no longer come
-    assert hear("deribit", done | {"result": []}) == (Refused(None, "no such channels", final=True),)
+    assert hear("deribit", done | {"result": []}) == (Brings(7, ()),)
     assert hear("deribit", done | {"id": 15, "result": []}) == ()
     assert hear("deribit", {"jsonrpc": "2.0", "id": 0, "result": "ok"}) == ()
     for code, final in ((13778, True), (-32602, True), (10028, False), (13028, False)):
@@ -272,3 +272,37 @@ def test_coinbase_answers() -> None:
     ):
         error = {"type": "error", "message": reason}
         assert hear("coinbase", error) == (Refused(symbol, reason, final=final),)
+
+
+WRITTEN: dict[VenueName, tuple[str, str]] = {
+    "binance-futures": ("BTCUSDT 1000PEPEUSDT BTCUSDT_270326", "btcusdt BTC/USDT BTC-USDT BTCUSDT_PERP"),
+    "binance-delivery": ("BTCUSD_PERP BTCUSD_270326", "BTCUSD btcusd_perp BTCUSDT"),
+    "coinbase": ("BTC-USD 1INCH-EUR BTC-PERP-INTX BIT-27MAR26-CDE", "BTC/USD btc-usd BTCUSD BTC-"),
+    "kraken": ("BTC/USD 1INCH/EUR AAPLx/USD SOL.S/USD", "BTC-USD BTCUSD BTC/ BTC/USD/EUR"),
+    "bitget": (
+        "usdt:BTCUSDT spot:BTCUSDT coin:BTCUSD_M26 usdc:BTCPERP",
+        "BTCUSDT USDT:BTCUSDT USDT-FUTURES:BTCUSDT mc:BTCUSDT usdt: usdt:btcusdt",
+    ),
+    "okx": ("BTC-USDT BTC-USDT-SWAP BTC-USD-270326-50000-C BTC-USD_UM-270326", "BTC/USDT btc-usdt BTCUSDT"),
+    "deribit": (
+        "BTC-PERPETUAL BTC-27MAR26 BTC-27MAR26-100000-C XRP_USDC-27MAR26-0d55-C BTC_USDC BTC_USDC-PERPETUAL",
+        "btc-perpetual BTCPERPETUAL BTC/USD BTC-",
+    ),
+}
+
+
+@pytest.mark.parametrize("venue", DIALECTS)
+def test_a_symbol_that_is_written_otherwise_is_refused_with_an_example(venue: VenueName) -> None:
+    form = DIALECTS[venue].SYMBOL
+    right, wrong = (text.split() for text in WRITTEN[venue])
+    form.check(right)
+    form.check([form.example.split(" or ")[0]])
+    for symbol in [*wrong, "", right[0] + " ", right[0] + "\n"]:
+        with pytest.raises(ValueError, match=f"is not as the venue writes them: like {form.example}$"):
+            form.check([right[0], symbol])
+
+
+@pytest.mark.parametrize("venue", ["binance-futures", "binance-delivery"])
+def test_a_symbol_in_an_address_is_quoted(venue: VenueName) -> None:
+    url = DIALECTS[venue].snapshot_url("http://x", "BTC US&D")
+    assert url.endswith("/depth?symbol=BTC%20US%26D&limit=1000")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from random import Random
 
 import pytest
@@ -82,6 +83,28 @@ def test_a_clock_set_forward_is_taken_over_where_it_does_no_harm_and_one_set_bac
     clock.set()
     clocks.monotonic += SECOND
     assert clock.now_ns() == 1_051 * SECOND
+
+
+def test_an_age_survives_a_suspension(monkeypatch: pytest.MonkeyPatch) -> None:
+    running = time.clock_gettime_ns
+    suspended = {time.CLOCK_BOOTTIME: 3_600 * SECOND}  # an hour of which no other clock knows
+    clock = FeedClock()
+    begun_ns = clock.now_ns()
+    monkeypatch.setattr(time, "clock_gettime_ns", lambda which: running(which) + suspended.get(which, 0))
+    assert clock.now_ns() - begun_ns >= 3_600 * SECOND
+
+
+def test_a_clock_goes_on_after_what_was_recorded_before() -> None:
+    clocks = Clocks()
+    clock = clock_of(clocks)
+    assert clock.go_on_after(900 * SECOND) == 0.0
+    assert clock.go_on_after(1_500 * SECOND) == pytest.approx(500.0)
+    assert clock.now_ns() == 1_500 * SECOND + 1
+    clocks.monotonic += 2 * SECOND
+    assert clock.now_ns() == 1_502 * SECOND + 1
+    clocks.wall += 700 * SECOND
+    clock.set()
+    assert clock.now_ns() == 1_700 * SECOND
 
 
 @pytest.mark.parametrize(

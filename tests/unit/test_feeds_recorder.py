@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dolphin_mp.workers.books.capture import Kind, Line, read_capture, read_file, read_line
+from dolphin_mp.workers.books.capture import (
+    Kind,
+    Line,
+    read_capture,
+    read_file,
+    read_line,
+    read_sent,
+    symbols_configured,
+)
 from dolphin_mp.workers.feeds import recorder
 from dolphin_mp.workers.feeds.recorder import RETRY_S, Recorder
 
@@ -159,12 +167,13 @@ def test_a_full_disk_stops_the_recording_which_goes_on_when_there_is_room(
     ]
 
 
-def test_a_folder_that_is_gone_is_no_crash_either(tmp_path: Path) -> None:
+def test_a_folder_that_can_not_be_made_is_no_crash_either(tmp_path: Path) -> None:
     folder = tmp_path / "gone"
     made = Made(folder)
-    folder.rmdir()
+    folder.write_text("something is in the way")
     made.write(1, now=0.0)
-    folder.mkdir()
+    assert made.lines == [f"recording to {folder} stops: File exists; the books go on"]
+    folder.unlink()
     made.write(2, now=RETRY_S)
     made.recorder.close()
     assert numbers(recorded(folder)) == [2]
@@ -184,3 +193,80 @@ def test_what_nobody_writes_away_is_bounded(tmp_path: Path, monkeypatch: pytest.
     gap = [line.payload for line in lines if line.kind is Kind.BAD]
     assert gap == [b"# %d messages are missing here" % made.recorder.n_lost]
     assert lines[-2].kind is Kind.BAD
+
+
+def test_each_file_of_a_connection_says_of_which_symbols_its_messages_are(tmp_path: Path) -> None:
+    made = Made(tmp_path, file_bytes=100)
+    made.recorder.begin("ws.1", ["A", "B"])
+    made.write(*range(20))
+    made.recorder.close()
+    paths = list(tmp_path.iterdir())
+    assert len(paths) > 4
+    for path in paths:
+        (line,) = read_sent([path])
+        assert (line.kind, symbols_configured(line.payload)) == (Kind.CONFIGURED, ["A", "B"])
+    assert numbers(recorded(tmp_path)) == list(range(20))
+
+
+@pytest.mark.parametrize("payload", [b"", b"{", b"[]", b"7", b'{"ticker":["A"]}', b'{"subscribed":7}'])
+def test_a_configuration_that_says_nothing_of_symbols_names_none(payload: bytes) -> None:
+    assert symbols_configured(payload) == []
+
+
+MISSING = "something is missing in the recording"
+REMOVED = "its snapshots will be removed from the recording"
+
+
+def test_snapshots_are_wanted_before_the_last_ones_may_be_removed(tmp_path: Path) -> None:
+    made = Made(tmp_path, file_bytes=100, total_bytes=1_000)
+    made.recorder.begin("ws.1", ["A"])
+    size, count = len(message(0)) + 1, 0
+    while not made.recorder.renewals.due():
+        made.write(count)
+        count += 1
+    assert 400 - size <= count * size <= 400 + size
+    assert made.recorder.renewals.due() == {"ws.1": REMOVED}
+    assert 0 in numbers(recorded(tmp_path))
+    made.recorder.begin("ws.1", ["A"])
+    assert made.recorder.renewals.due() == {}
+    made.recorder.close()
+
+
+@pytest.mark.parametrize("stream", ["ws.1", "http.0"])
+def test_snapshots_are_wanted_after_a_gap(
+    stream: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Made(tmp_path, file_bytes=10_000, total_bytes=100_000)
+    made.recorder.begin("ws.1", ["A"])
+    disk = FullDisk(monkeypatch, room=0)
+    made.write(1, stream=stream)
+    assert made.recorder.renewals.due() == {}  # they would be lost as well
+    disk.room = 10_000
+    made.write(2, now=RETRY_S, stream=stream)
+    assert made.recorder.renewals.due() == {"ws.1": MISSING}
+    made.recorder.begin("ws.1", ["A"])
+    assert made.recorder.renewals.due() == {}
+    made.recorder.close()
+
+
+def test_the_gap_of_a_stream_that_is_quiet_since_is_written_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Made(tmp_path, file_bytes=10_000, total_bytes=100_000)
+    disk = FullDisk(monkeypatch, room=0)
+    made.write(1, stream="http.0")
+    disk.room = 10_000
+    made.write(2, now=RETRY_S)
+    made.recorder.close()
+    assert (tmp_path / "EX.http.0.0").read_bytes() == b"# 1 messages are missing here\n"
+
+
+def test_snapshots_are_wanted_after_more_than_can_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "WAITING_BYTES", 100)
+    made = Made(tmp_path, file_bytes=10_000, total_bytes=100_000)
+    made.recorder.begin("ws.1", ["A"])
+    made.write(*range(20))
+    assert made.recorder.renewals.due() == {"ws.1": MISSING}
+    made.recorder.close()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from fake_dialect import FakeDialect
 
-from dolphin_mp.workers.feeds.dialect import Answer, Heartbeat, Leave, Limits, Refused, Subscribed
+from dolphin_mp.workers.feeds.dialect import Answer, Brings, Heartbeat, Leave, Limits, Refused, Subscribed
 from dolphin_mp.workers.feeds.rates import Window
 from dolphin_mp.workers.feeds.session import CONNECT_S, SILENT_S, Phase, Session
 from dolphin_mp.workers.feeds.vocabulary import (
@@ -377,3 +377,30 @@ def test_what_was_to_be_said_on_a_lost_connection_is_not_said_on_the_next() -> N
     session.on(Closed(1, "gone"), 0.3)
     session.on(Tick(), session.deadline_s())
     assert sent(session.on(Connected(2), 3.0)) == [b"sub S0 S1"]  # and the limit is the connection's
+
+
+def test_answers_about_a_symbol_that_nobody_asked_for_are_reported_once() -> None:
+    session = opened(("A",))
+    line = Say("the venue refuses Z, which nobody asked for: unknown")
+    assert session.on(Said(1, Refused("Z", "unknown", final=True)), 1.0) == [line]
+    assert session.on(Said(1, Refused("Z", "unknown", final=True)), 2.0) == []
+    assert session.on(Said(1, Subscribed("Y")), 3.0) == [Say("the venue sends Y, which nobody asked for")]
+    others = [f"X{number}" for number in range(100)]
+    assert sum(len(session.on(Said(1, Subscribed(other)), 4.0)) for other in others) < 10
+
+
+def test_what_an_answer_does_not_list_is_refused_for_good_and_named() -> None:
+    session = opened(("A", "B", "C"))
+    actions = session.on(Said(1, Brings(1, ("A", "C"))), 1.0)
+    assert actions == [Say("the venue refuses B, for good: it is not among what the venue sends")]
+    assert session.on(Said(1, Brings(1, ())), 2.0) == []  # it was answered
+    asked = [action for at in range(3, 60) for action in session.on(Tick(), float(at))]
+    assert not any(b"B" in action.payload for action in asked if isinstance(action, Send))
+
+
+def test_questions_whose_answers_have_no_number_are_not_kept_for_ever() -> None:
+    session = opened(("A",))
+    for at in range(10, 40_000, 20):
+        session.heard_s = float(at)
+        session.on(Tick(), float(at))
+    assert 0 < len(session._asker._questions) <= 128

@@ -251,8 +251,40 @@ def test_a_step_ends_when_it_is_asked_to_stop(capture: Path) -> None:
         ({"feed": "live", "symbols": ["A"], "path": "x"}, 'not for "live"'),
         ({"feed": "live", "symbols": ["A"], "url": "http://x"}, "option url is 'http://x': it must begin"),
         ({"feed": "live", "symbols": ["A"], "rest_url": "ws://x"}, "option rest_url is 'ws://x'"),
+        *(
+            ({"feed": "live", "symbols": ["A"], name: f"{scheme}://{rest}"}, f"option {name} is .*no address")
+            for name, scheme in (("url", "ws"), ("url", "wss"), ("rest_url", "https"))
+            for rest in (
+                "127.0.0.1:99999",
+                "127.0.0.1:abc",
+                "x" * 64 + ".com",
+                "a..b",
+                "",
+                ":80",
+                "a b",
+                "[::1",
+                "h\u00f6st",
+            )
+        ),
+        (
+            {"feed": "live", "venue": "bitget", "symbols": ["BTCUSDT"]},
+            "symbol 'BTCUSDT' is not as the venue writes them: like usdt:BTCUSDT",
+        ),
+        ({"feed": "live", "symbols": ["BTC USDT"]}, "symbol 'BTC USDT' is not as the venue writes them"),
         ({"feed": "live", "symbols": ["A"], "file_mb": 0.0}, "option file_mb is 0.0: it must be more than 0"),
         ({"feed": "live", "symbols": ["A"], "total_mb": float("nan")}, "option total_mb is nan"),
+        ({"venue": "kraken"}, 'option venue is for feed = "replay" and "live" and "record", not for "sim"'),
+        ({"url": "ws://x"}, 'option url is for feed = "live" and "record", not for "sim"'),
+        ({"rest_url": "http://x"}, 'option rest_url is for feed = "live" and "record", not for "sim"'),
+        ({"speed": 2.0}, 'option speed is for feed = "replay", not for "sim"'),
+        ({"total_mb": 5.0}, 'option total_mb is for feed = "record", not for "sim"'),
+        ({"feed": "live", "symbols": ["A"], "file_mb": 5.0}, "option file_mb is for"),
+        ({"feed": "live", "symbols": ["A"], "speed": 0.0}, 'speed is for feed = "replay", not for "live"'),
+        ({"feed": "live", "symbols": ["A"], "seed": 4}, 'option seed is for feed = "sim", not for "live"'),
+        (
+            {"feed": "live", "venue": "kraken", "symbols": ["A/B"], "rest_url": "http://x"},
+            "option rest_url is of no use: the venue sends its snapshots on the websocket",
+        ),
         ({"venue": "mtgox"}, "option venue is 'mtgox': it must be one of binance-futures, binance-delivery"),
         ({"path": "x"}, 'option path is for feed = "replay"'),
         ({"speed": -1.0}, "option speed is -1.0"),
@@ -286,9 +318,27 @@ def test_only_a_live_feed_has_a_run_of_its_own() -> None:
     assert callable(book.run)
 
 
-def test_a_recording_whose_bounds_can_not_hold_is_said_at_the_start(tmp_path: Path) -> None:
+def test_a_recording_whose_bounds_can_not_hold_is_refused_with_the_options_named() -> None:
+    pairs = [f"usdt:A{number}USDT" for number in range(25)]  # two connections of 24
+    recording: dict[str, Any] = {"feed": "record", "path": "/nowhere", "file_mb": 10.0}
+    for venue, symbols, least in (("kraken", ["BTC/USD"], 30.0), ("bitget", pairs, 40.0)):
+        Options(venue=venue, symbols=symbols, total_mb=least, **recording)
+        with pytest.raises(
+            ValueError, match=f"option total_mb is {least - 1:g}: .* times file_mb, which is 10"
+        ):
+            Options(venue=venue, symbols=symbols, total_mb=least - 1, **recording)
+
+
+def test_a_folder_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path in ("file", "file/deep/folder"):
+        with pytest.raises(ValueError, match=r"option path is .*there can be no such folder, for .*/file is"):
+            Options(feed="record", venue="kraken", symbols=["BTC/USD"], path=str(tmp_path / path))
+
+
+def test_a_folder_that_can_not_be_made_stops_no_book(tmp_path: Path) -> None:
     options = Options(
-        feed="record", venue="kraken", symbols=["BTC/USD"], path=str(tmp_path), file_mb=10.0, total_mb=20.0
+        feed="record", venue="kraken", symbols=["BTC/USD"], path=str(tmp_path / "made" / "later")
     )
-    with pytest.raises(ValueError, match="are too few for 2 files and a full one"):
-        started(options, Recorder())
+    (tmp_path / "made").write_text("in the way since")
+    assert callable(started(options, Recorder()).run)

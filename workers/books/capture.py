@@ -5,6 +5,7 @@ The format is that of cryptofeed's raw data collection, one record a line::
     EX.ws.N.R     wss://URL <-> TIME          connected
                   wss://URL <- TIME: TEXT     sent by the recorder
                   TIME: PAYLOAD               received
+                  configuration: OBJECT       "subscribed": the symbols of a file's messages
     EX.http.N.R   URL -> TIME: BODY           a REST reply
     EX.R          start-up replies and the configuration, which no book needs
 
@@ -17,17 +18,24 @@ from __future__ import annotations
 import heapq
 import re
 from enum import Enum, auto
+from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
+import orjson
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 _FILE = re.compile(r"(?P<venue>[A-Z0-9_]+)\.(?P<kind>ws|http)\.(?P<number>\d+)\.(?P<rotation>\d+)")
 _TIME = re.compile(rb"(\d{1,10})(?:\.(\d{1,9}))?")
 _CONNECTED, _SENT, _REPLY, _RECEIVED = b" <-> ", b" <- ", b" -> ", b": "
+_CONFIGURATION = b"configuration: "
 _LEAP_NS = 3_600_000_000_000
 """A line this far ahead of the last one is believed only when the next one confirms it (chosen)."""
+
+_TAIL_BYTES = 4 << 20
+"""Of a file, that its last line begins in (chosen: a large snapshot has some megabytes)."""
 
 
 class CaptureError(ValueError):
@@ -41,6 +49,7 @@ class Kind(Enum):
     SENT = auto()
     REPLY = auto()
     CONNECTED = auto()
+    CONFIGURED = auto()
     BAD = auto()
 
 
@@ -75,15 +84,61 @@ def capture_files(folder: Path, venue: str) -> list[Path]:
     found = [(match, path) for match, path in names if match is not None and match["venue"] == venue]
     if not found:
         others = sorted({match["venue"] for match, _ in names if match is not None})
-        seen = f", only {', '.join(others)}" if others else ""
+        seen = f", only {', '.join(others)}: is the option venue right?" if others else ""
         raise CaptureError(f"no capture at {folder}: it has no file {venue}.ws.N.R or {venue}.http.N.R{seen}")
     found.sort(key=lambda item: (item[0]["kind"], int(item[0]["number"]), int(item[0]["rotation"])))
     return [path for _, path in found]
 
 
 def read_capture(files: list[Path]) -> Iterator[Line]:
-    """Give the lines of all files by receive time; at equal times in the order of the files."""
-    return heapq.merge(*map(read_file, files), key=lambda line: line.recv_ns)
+    """Give the lines of all files by receive time; at equal times in the order of the files.
+
+    Replies may come hours apart, so that only the messages around one can tell whether its time is right:
+    what was merged is judged once more. One file of each connection is open at a time.
+    """
+    return in_order(heapq.merge(*map(read_stream, streams_of(files)), key=lambda line: line.recv_ns))
+
+
+def streams_of(files: Iterable[Path]) -> list[list[Path]]:
+    """Give the files of each connection, its rotations in order."""
+    return [list(paths) for _, paths in groupby(files, connection_of)]
+
+
+def holds_replies(rotations: Sequence[Path]) -> bool:
+    """Tell whether files hold replies, or a connection's messages."""
+    return ".http." in rotations[0].name
+
+
+def read_stream(rotations: list[Path]) -> Iterator[Line]:
+    """Give the lines of one connection, file by file, with times that never run backward.
+
+    A file that begins before the last one ends was written after the clock had been set back: its times are
+    moved on to where the last one ended.
+    """
+    last_ns = 0
+    for path in rotations:
+        moved_ns: int | None = None
+        for line in read_file(path):
+            if moved_ns is None and line.kind is not Kind.BAD:
+                moved_ns = max(0, last_ns - line.recv_ns)
+            last_ns = max(last_ns, line.recv_ns + (moved_ns or 0))
+            yield line if line.recv_ns == last_ns else line._replace(recv_ns=last_ns)
+
+
+def latest_ns(folder: Path, venue: str) -> int:
+    """Give the last time in a venue's capture; 0: there is none, or it can't be read."""
+    try:
+        return max(_last_ns(rotations[-1]) for rotations in streams_of(capture_files(folder, venue)))
+    except (CaptureError, OSError):
+        return 0
+
+
+def _last_ns(path: Path) -> int:
+    """Give the time of a file's last line that has one."""
+    with path.open("rb") as file:
+        start = file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+        texts = file.read().split(b"\n")[1 if start else 0 :]
+    return next(filter(None, (read_line(text).recv_ns for text in reversed(texts))), 0)
 
 
 def read_file(path: Path) -> Iterator[Line]:
@@ -91,23 +146,39 @@ def read_file(path: Path) -> Iterator[Line]:
     with path.open("rb") as file:
         texts = (text.strip() for text in file)
         lines = in_order(
-            read_line(text) for text in texts if text and not text.startswith(b"configuration: ")
+            (read_line(text) for text in texts if text and not text.startswith(_CONFIGURATION)),
+            sparse=holds_replies([path]),
         )
         for line in lines:
             yield line if line.kind is not Kind.CONNECTED else line._replace(connection=connection_of(path))
 
 
-def read_sent(path: Path) -> Iterator[Line]:
-    """Give the lines of one file that are no messages of the venue, which it has few of."""
-    with path.open("rb") as file:
-        yield from (read_line(text.strip()) for text in file if text.startswith((b"wss://", b"ws://")))
+def read_sent(rotations: list[Path]) -> Iterator[Line]:
+    """Give the lines of one connection that are no messages of the venue, which it has few of."""
+    for path in rotations:
+        with path.open("rb") as file:
+            for text in file:
+                if text.startswith(_CONFIGURATION):
+                    payload = text.removeprefix(_CONFIGURATION).strip()
+                    yield Line(0, Kind.CONFIGURED, "", payload)
+                elif text.startswith((b"wss://", b"ws://")):
+                    yield read_line(text.strip())
 
 
-def in_order(lines: Iterable[Line]) -> Iterator[Line]:
+def symbols_configured(payload: bytes) -> list[str]:
+    """Give the symbols whose messages a file says it has; none if it doesn't say."""
+    try:
+        symbols = orjson.loads(payload)["subscribed"]
+        return [symbol for symbol in symbols if type(symbol) is str]
+    except (ValueError, KeyError, TypeError):
+        return []
+
+
+def in_order(lines: Iterable[Line], *, sparse: bool = False) -> Iterator[Line]:
     """Give lines whose time never runs backward; a time that can't be right makes a line a bad one.
 
-    The first line, and one that is far ahead of the last, are believed when the next one agrees. A bad line
-    takes the time of the last good one.
+    The first line, and one that is far ahead of the last, are believed when the next one agrees; where lines
+    are sparse, unless the next one is long before. A bad line takes the time of the last good one.
     """
     last_ns: int | None = None
     doubtful: Line | None = None
@@ -116,7 +187,8 @@ def in_order(lines: Iterable[Line]) -> Iterator[Line]:
             yield _at_latest(line, last_ns)
             continue
         if doubtful is not None:
-            if abs(line.recv_ns - doubtful.recv_ns) <= _LEAP_NS:
+            later_ns = line.recv_ns - doubtful.recv_ns
+            if later_ns >= -_LEAP_NS and (sparse or later_ns <= _LEAP_NS):
                 last_ns = doubtful.recv_ns
             yield _at_latest(doubtful, last_ns)
             doubtful = None
@@ -126,7 +198,8 @@ def in_order(lines: Iterable[Line]) -> Iterator[Line]:
             last_ns = max(last_ns, line.recv_ns)
             yield _at_latest(line, last_ns)
     if doubtful is not None:
-        yield _at_latest(doubtful, doubtful.recv_ns if last_ns is None else last_ns)
+        believed = sparse or last_ns is None
+        yield _at_latest(doubtful, doubtful.recv_ns if believed else last_ns)
 
 
 def _at_latest(line: Line, last_ns: int | None) -> Line:

@@ -14,9 +14,12 @@ from dolphin_mp.workers.books.capture import (
     Line,
     capture_files,
     connection_of,
+    holds_replies,
     read_capture,
-    read_file,
     read_sent,
+    read_stream,
+    streams_of,
+    symbols_configured,
 )
 from dolphin_mp.workers.books.events import BadMessageError, Snapshot
 from dolphin_mp.workers.books.market import Market, check_symbols
@@ -131,17 +134,23 @@ class Replay:
         """Look for symbols, in the order of their subscription, and for the first snapshot of each."""
         asked: list[str] = []  # in messages
         addressed: list[str] = []  # in addresses
-        for path in reversed(self._files):  # connections before replies
-            carried = self._carried.setdefault(connection_of(path), {})
-            for line in read_file(path) if ".http." in path.name else read_sent(path):
+        streams = streams_of(self._files)
+        for paths in sorted(streams, key=holds_replies):  # connections first
+            carried = self._carried.setdefault(connection_of(paths[0]), {})
+            for line in read_stream(paths) if holds_replies(paths) else read_sent(paths):
                 in_address = self._venue.symbols_in(line.url)
-                in_message = self._venue.symbols_sent(line.payload) if line.kind is Kind.SENT else []
+                in_message = self._asked_in(line)
                 addressed += in_address
                 asked += in_message
                 carried.update(dict.fromkeys([*in_address, *in_message]))
                 if line.kind is Kind.REPLY and not set(in_address) <= set(asked):
                     self._keep_first(line)
         return tuple(dict.fromkeys([*asked, *addressed]))
+
+    def _asked_in(self, line: Line) -> list[str]:
+        if line.kind is Kind.CONFIGURED:
+            return symbols_configured(line.payload)
+        return self._venue.symbols_sent(line.payload) if line.kind is Kind.SENT else []
 
     def _keep_first(self, line: Line) -> None:
         try:

@@ -12,7 +12,9 @@ Each line may import only the lines above it, and all of them `dolphin_mp.worker
     asker        what one connection says: answers, pings, questions, within the limits
     session      one connection's life as a state machine: events in, actions out
     clock        the feed's time, which never runs backward
+    renewals     when a recording needs new snapshots
     recorder     raw messages to rotated files, in the format that `books.capture` reads
+    options      what the options of a live feed must be
     fetch        one HTTP request
     sockets      websockets, opened and spoken to
     line         one connection: socket, HTTP and clock to the session, events to a market

@@ -30,6 +30,11 @@ UNEVEN = 1.1
 FETCHES = 4
 """Snapshots fetched at once (chosen)."""
 
+UNANSWERED = 128
+"""Numbers after which nobody waits for the answer to a question (chosen: most venues' have no number)."""
+STRANGERS = 8
+"""Symbols that nobody asked for of which the log hears (chosen)."""
+
 
 class Asker:
     """The questions of one connection after the other.
@@ -48,6 +53,7 @@ class Asker:
         self.awaited: set[str] = set()
         self._dialect, self._fetches = dialect, fetches
         self._by_rest = bool(dialect.REST_URL)
+        self._strangers: set[str] = set()
         self._wants = {symbol: Want(symbol, random) for symbol in symbols}
         self.end()
 
@@ -69,6 +75,7 @@ class Asker:
         self._firsts: deque[bytes] = deque()  # answers, pings and greetings
         self._asks: deque[tuple[bytes, list[Want]]] = deque()  # messages, and whose last one it is
         self._number = 0
+        self._questions: dict[int, list[str]] = {}  # not answered yet, where answers have the number
         self.awaited.clear()
 
     def say(self, payload: bytes) -> None:
@@ -78,15 +85,25 @@ class Asker:
 
     # what is heard of symbols -----------------------------------------------------------------------------
 
-    def subscribed(self, symbol: str, now: float) -> None:
+    def subscribed(self, symbol: str, now: float) -> list[Action]:
         """Hear that the venue sends a symbol's changes."""
         want = self._wants.get(symbol)
-        if want is None or want.stage is not Stage.ASKED:
-            return
-        if self._by_rest:
-            self._to_fetch(want, now)
-        elif want.due_s < inf:
-            want.wait(Stage.ASKED, now + ANSWER_S)
+        if want is None:
+            return self._wonder(symbol, f"sends {symbol}, which nobody asked for")
+        if want.stage is Stage.ASKED:
+            if self._by_rest:
+                self._to_fetch(want, now)
+            elif want.due_s < inf:
+                want.wait(Stage.ASKED, now + ANSWER_S)
+        return []
+
+    def brought(self, number: int, symbols: Sequence[str], now: float) -> list[Action]:
+        """Hear which of the symbols that a question was for the venue sends."""
+        actions = [action for symbol in symbols for action in self.subscribed(symbol, now)]
+        for symbol in self._questions.pop(number, ()):
+            if symbol not in symbols:
+                actions += self.refused(symbol, "it is not among what the venue sends", now, final=True)
+        return actions
 
     def synced(self, symbol: str, now: float) -> None:
         """Hear that a book is in sync."""
@@ -106,7 +123,9 @@ class Asker:
                     self._ask_again(each, now)
             return [Say(f"the venue refuses: {reason}")]
         want = self._wants.get(symbol)
-        if want is None or want.stage is Stage.REFUSED:
+        if want is None:
+            return self._wonder(symbol, f"refuses {symbol}, which nobody asked for: {reason}")
+        if want.stage is Stage.REFUSED:
             return []
         actions: list[Action] = [Say(f"the venue refuses {symbol}{', for good' * final}: {reason}")]
         if want.stage is Stage.SYNCED:
@@ -176,6 +195,8 @@ class Asker:
         symbols = [want.symbol for want in wants]
         messages = self._dialect.unsubscribe(symbols, self._next_number()) if first.asked else []
         messages = messages + self._dialect.subscribe(symbols, self._next_number())
+        self._questions[self._number] = symbols
+        self._questions.pop(self._number - UNANSWERED, None)
         for want in wants:
             want.wait(Stage.ASKED, inf)  # until it is said
             want.asked = True
@@ -188,6 +209,13 @@ class Asker:
     def _next_number(self) -> int:
         self._number += 1
         return self._number
+
+    def _wonder(self, symbol: str, what: str) -> list[Action]:
+        """Say once that the venue speaks of a symbol that is none of ours."""
+        if symbol in self._strangers or len(self._strangers) >= STRANGERS:
+            return []
+        self._strangers.add(symbol)
+        return [Say(f"the venue {what}")]
 
     def _ask_again(self, want: Want, now: float) -> None:
         want.again(Stage.TO_ASK, now)

@@ -6,6 +6,7 @@ them and what to answer. Like a venue's module it keeps no state.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -48,6 +49,28 @@ class Heartbeat(NamedTuple):
     every_s: float = 0.0
 
 
+class Form(NamedTuple):
+    """How a venue writes its symbols; what is written otherwise, some acknowledge and never send.
+
+    Attributes:
+        pattern: a regular expression for all of a symbol.
+        example: one or two.
+    """
+
+    pattern: str
+    example: str
+
+    def check(self, symbols: Sequence[str]) -> None:
+        """Check how symbols are written.
+
+        Raises:
+            ValueError: the message names the symbol, and how it would be written.
+        """
+        for symbol in symbols:
+            if not re.fullmatch(self.pattern, symbol):
+                raise ValueError(f"symbol {symbol!r} is not as the venue writes them: like {self.example}")
+
+
 class Answer(NamedTuple):
     """Say this to the venue at once."""
 
@@ -58,6 +81,13 @@ class Subscribed(NamedTuple):
     """The venue sends this symbol's book from now on."""
 
     symbol: str
+
+
+class Brings(NamedTuple):
+    """The question of that number brings the books of these symbols, and of no other that it asked for."""
+
+    number: int
+    symbols: tuple[str, ...]
 
 
 class Refused(NamedTuple):
@@ -77,7 +107,7 @@ class Leave(NamedTuple):
     reason: str
 
 
-Word: TypeAlias = Answer | Subscribed | Refused | Leave
+Word: TypeAlias = Answer | Subscribed | Brings | Refused | Leave
 
 
 class Dialect(Protocol):
@@ -98,6 +128,10 @@ class Dialect(Protocol):
     @property
     def HEARTBEAT(self) -> Heartbeat:  # noqa: N802 - a module's constant
         """How the connection is kept."""
+
+    @property
+    def SYMBOL(self) -> Form:  # noqa: N802 - a module's constant
+        """How it writes its symbols."""
 
     def greet(self) -> list[bytes]:
         """Give what is said first on each new connection, before any subscription."""

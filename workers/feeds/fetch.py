@@ -64,10 +64,13 @@ async def get(url: str, context: ssl.SSLContext | None = None) -> Reply:
 
 
 async def _exchange(url: str, context: ssl.SSLContext | None) -> Reply:
-    parts = urlsplit(url)
-    secure = parts.scheme == "https"
-    port = parts.port or (443 if secure else 80)
-    reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=context if secure else None)
+    try:
+        parts = urlsplit(url)
+        secure = parts.scheme == "https"
+        port = parts.port or (443 if secure else 80)
+        reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=context if secure else None)
+    except ValueError as error:  # a port or a host's name that can't be one
+        raise BadReplyError(f"{url} is no address: {error}") from error
     try:
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         host = parts.netloc.rpartition("@")[2]

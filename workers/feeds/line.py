@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dolphin_mp.workers.books.events import BadMessageError, Numbered, Opened
 from dolphin_mp.workers.books.market import Market
 from dolphin_mp.workers.feeds import fetch, recorder, sockets
-from dolphin_mp.workers.feeds.dialect import Refused, Subscribed
+from dolphin_mp.workers.feeds.dialect import Leave, Refused, Subscribed
 from dolphin_mp.workers.feeds.session import Phase, Session
 from dolphin_mp.workers.feeds.vocabulary import (
     Action,
@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 
 REPLIES = "http.0"
 """What the recording of REST replies is called."""
+RENEW_S = 300.0
+"""A connection's age before which it is not made anew for the sake of a recording (chosen)."""
 UNASKED_WAIT_S = {418: 300.0, 429: 60.0}
 """Granted to a server that turns requests away and doesn't say for how long (chosen)."""
 
@@ -115,6 +117,7 @@ class Line:
         self._alarm: asyncio.TimerHandle | None = None
         self._socket: asyncio.Task[None] | None = None
         self._outgoing: asyncio.Queue[bytes] = asyncio.Queue()
+        self._stood_s = 0.0
 
     async def run(self, group: asyncio.TaskGroup) -> None:
         """Live until cancelled; tasks are started in the group, which ends them with this one."""
@@ -125,6 +128,13 @@ class Line:
             await self._end
         finally:
             self._tell(Stop())
+
+    def renew(self) -> None:
+        """Make the connection anew if the recording needs new snapshots, but not one that is young."""
+        assert self._common.recorder is not None
+        why = self._common.recorder.renewals.due().get(self._stream)
+        if why and self._session.phase is Phase.OPEN and self._loop.time() >= self._stood_s + RENEW_S:
+            self._tell(Said(self._session.number, Leave(why)))
 
     # the session ------------------------------------------------------------------------------------------
 
@@ -224,6 +234,9 @@ class Line:
         if not self._common.standing:
             self._clock.set()
         self._common.standing.add(self._stream)
+        self._stood_s = self._loop.time()
+        if self._common.recorder is not None:
+            self._common.recorder.begin(self._stream, self.market.symbols)
         self._note(recorder.connected, self._place.ws_url, self._clock.now_ns())
         self._log.info("connected to %s", self._place.ws_url)
         self._tell(Connected(number))

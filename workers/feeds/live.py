@@ -54,6 +54,7 @@ class Feed:
         streams = [f"ws.{number}" for number in range(1, len(parts) + 1)]
         self._clock = FeedClock()
         self._recorder = None if make_recorder is None else make_recorder([REPLIES, *streams])
+        self._follow(log)
         common = Common(
             place,
             self._clock,
@@ -71,6 +72,17 @@ class Feed:
         self._shown: np.ndarray[Any, Any] | None = None
         self._parts: list[np.ndarray[Any, Any]] = []  # of what is shown, by connection
         self._writing: asyncio.Task[None] | None = None
+
+    def _follow(self, log: logging.Logger) -> None:
+        """Go on in time after what was recorded before: in a recording no time runs back."""
+        behind_s = self._clock.go_on_after(self._recorder.latest_ns) if self._recorder else 0.0
+        if self._recorder and behind_s:
+            log.warning(
+                "the clock is %.3f s behind the end of the recording in %s: all times go on from there; "
+                "record to another folder to have the clock's",
+                behind_s,
+                self._recorder.folder,
+            )
 
     def rows(self, count: int) -> np.ndarray[Any, Any]:
         """Give `count` rows to be filled, unused ones without a symbol.
@@ -116,6 +128,8 @@ class Feed:
         while True:
             show(self._clock.now_ns())
             self._write()
+            for line in self._lines if self._recorder else ():
+                line.renew()
             due_s = max(due_s + interval_s, loop.time())  # a beat that can't be kept is left out
             await asyncio.sleep(due_s - loop.time())
 

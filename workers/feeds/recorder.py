@@ -11,8 +11,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import orjson
+
+from dolphin_mp.workers.books.capture import latest_ns
+from dolphin_mp.workers.feeds.renewals import Renewals
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from io import FileIO
     from pathlib import Path
 
@@ -47,9 +52,19 @@ def received(recv_ns: int, payload: bytes) -> bytes:
     return b"%s: %s" % (stamp(recv_ns), _one_line(payload))
 
 
+def subscribed(symbols: Sequence[str]) -> bytes:
+    """Give the line that says of which symbols a file has messages."""
+    return b"configuration: " + orjson.dumps({"subscribed": list(symbols)})
+
+
 def _one_line(payload: bytes) -> bytes:
     """Give JSON without line breaks, which it has only where a blank does as well."""
     return payload.replace(b"\n", b" ").replace(b"\r", b" ")  # each a scan and no copy where there is none
+
+
+def least_bytes(streams: int, file_bytes: int) -> int:
+    """Give what a recording needs at least: an open file of each stream, and a full one to be removed."""
+    return (streams + 1) * file_bytes
 
 
 class _Stream:
@@ -60,13 +75,14 @@ class _Stream:
         self.path: Path | None = None
         self.size = 0
         self.lost = 0
+        self.head = b""
 
 
 class Recorder:
     """The files of one feed.
 
     Args:
-        folder: made if it is missing.
+        folder: made if it is missing; one that can't be made is a disk that takes nothing.
         venue: what the names begin with.
         streams: the middle of the names: ``ws.1``, ``http.0``.
         file_bytes: after which a file is closed and the next one begun.
@@ -74,11 +90,13 @@ class Recorder:
         report: hears one line of each thing that should be known.
 
     Attributes:
+        folder: where the files are.
+        latest_ns: the last time in what was recorded there before; 0: nothing was.
         n_lost: lines that were not written.
+        renewals: which connections should be made anew, for the recording's sake.
 
     Raises:
         ValueError: the bounds can't hold.
-        OSError: there can be no such folder.
     """
 
     def __init__(
@@ -91,10 +109,9 @@ class Recorder:
         total_bytes: int,
         report: Callable[[str], None],
     ) -> None:
-        self._folder, self._venue, self._report = folder, venue, report
+        self.folder, self._venue, self._report = folder, venue, report
         self._streams = {name: _Stream() for name in streams}
-        least = (len(self._streams) + 1) * file_bytes
-        if total_bytes < least:
+        if total_bytes < least_bytes(len(self._streams), file_bytes):
             raise ValueError(f"{total_bytes} bytes are too few for {len(self._streams)} files and a full one")
         self._file_bytes, self._total_bytes = file_bytes, total_bytes
         self._name = re.compile(rf"{re.escape(venue)}\.((?:ws|http)\.\d+)\.(\d+)")
@@ -104,13 +121,20 @@ class Recorder:
         self._failed_s = float("-inf")
         self._is_failing = False
         self.n_lost = 0
-        folder.mkdir(parents=True, exist_ok=True)
+        self.latest_ns = latest_ns(folder, venue)
+        self.renewals = Renewals((total_bytes - len(self._streams) * file_bytes) // 2)
+
+    def begin(self, stream: str, symbols: Sequence[str]) -> None:
+        """Hear that a connection begins; each of its files will say of which symbols it has messages."""
+        self._streams[stream].head = subscribed(symbols) + b"\n"
+        self.renewals.begin(stream)
 
     def note(self, stream: str, line: bytes) -> None:
         """Keep a line for the next batch."""
         if self._waiting > WAITING_BYTES:
             self._overflow[stream] = self._overflow.get(stream, 0) + 1
             return
+        self.renewals.note(len(line) + 1)
         self._waiting += len(line) + 1
         self._noted.setdefault(stream, []).append(line)
 
@@ -120,6 +144,7 @@ class Recorder:
         for stream, count in self._overflow.items():
             noted.setdefault(stream, []).append(_gap(count))
             self.n_lost += count
+            self.renewals.tear(stream)
         self._overflow.clear()
         return noted
 
@@ -128,7 +153,8 @@ class Recorder:
         if self._is_failing and now < self._failed_s + RETRY_S:
             self._lose_all(batch)
             return
-        for stream, lines in batch.items():
+        torn: dict[str, list[bytes]] = {name: [] for name, each in self._streams.items() if each.lost}
+        for stream, lines in (torn | batch).items():
             try:
                 self._append(stream, lines)
             except OSError as error:
@@ -136,7 +162,7 @@ class Recorder:
                 self._lose_all({stream: lines})
         if batch and self._is_failing and self._failed_s < now:
             self._is_failing = False
-            self._report(f"recording to {self._folder} goes on; {self.n_lost} messages in all are missing")
+            self._report(f"recording to {self.folder} goes on; {self.n_lost} messages in all are missing")
 
     def close(self) -> None:
         """Close all files."""
@@ -148,12 +174,15 @@ class Recorder:
     def _append(self, name: str, lines: list[bytes]) -> None:
         """Write lines to a stream, into as many files as that takes; those written are taken off the list."""
         stream = self._streams[name]
-        while lines:
+        while lines or stream.lost:
             if stream.file is None or stream.size >= self._file_bytes:
                 self._open_next(name, stream)
+            if not stream.size:
+                _write_whole(stream, stream.head)
             if stream.lost:
                 _write_whole(stream, _gap(stream.lost) + b"\n")
                 stream.lost = 0
+                self.renewals.tear(name)
             room, count = self._file_bytes - stream.size, 0
             while count < len(lines) and (room > 0 or not count):
                 room -= len(lines[count]) + 1
@@ -165,9 +194,10 @@ class Recorder:
         if stream.file is not None:
             stream.file.close()
             stream.file = None
+        self.folder.mkdir(parents=True, exist_ok=True)
         self._make_room()
         number = 1 + max((int(match[2]) for match in self._found().values() if match[1] == name), default=-1)
-        path = self._folder / f"{self._venue}.{name}.{number}"
+        path = self.folder / f"{self._venue}.{name}.{number}"
         stream.file, stream.path, stream.size = path.open("xb", buffering=0), path, 0
 
     def _make_room(self) -> None:
@@ -184,14 +214,14 @@ class Recorder:
             self._report(f"removed {path.name}, the oldest recording: more than {self._total_bytes} bytes")
 
     def _found(self) -> dict[Path, re.Match[str]]:
-        names = {path: self._name.fullmatch(path.name) for path in self._folder.iterdir()}
+        names = {path: self._name.fullmatch(path.name) for path in self.folder.iterdir()}
         return {path: match for path, match in names.items() if match is not None}
 
     def _fail(self, error: OSError, now: float) -> None:
         self._failed_s = now
         if not self._is_failing:
             self._is_failing = True
-            self._report(f"recording to {self._folder} stops: {error.strerror or error}; the books go on")
+            self._report(f"recording to {self.folder} stops: {error.strerror or error}; the books go on")
 
     def _lose_all(self, batch: dict[str, list[bytes]]) -> None:
         for stream, lines in batch.items():

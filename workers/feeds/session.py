@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from dolphin_mp.workers.feeds.asker import Asker
 from dolphin_mp.workers.feeds.backoff import Backoff
-from dolphin_mp.workers.feeds.dialect import Answer, Leave, Refused, Subscribed, Word
+from dolphin_mp.workers.feeds.dialect import Answer, Brings, Leave, Refused, Subscribed, Word
 from dolphin_mp.workers.feeds.vocabulary import (
     Action,
     Closed,
@@ -148,7 +148,9 @@ class Session:
             case Answer(payload):
                 self._asker.say(payload)
             case Subscribed(symbol):
-                self._asker.subscribed(symbol, now)
+                return self._asker.subscribed(symbol, now)
+            case Brings(number, symbols):
+                return self._asker.brought(number, symbols, now)
             case Refused(symbol, reason, final):
                 return self._asker.refused(symbol, reason, now, final=final)
             case Leave(reason):

@@ -24,20 +24,27 @@ async def connect(url: str) -> ClientConnection:
 
     Without compression: inflating costs more than it saves, at rates of some MB/s. Without the library's
     pings: its pongs would come from a gateway behind which nothing moves, and silence decides anyway.
+
+    Raises:
+        OSError: it could not be reached, or the address is none.
+        WebSocketException: what answers does not speak websocket.
     """
     from websockets.asyncio import client
 
-    return await client.connect(
-        url,
-        ssl=tls() if url.startswith("wss:") else None,
-        proxy=None,
-        compression=None,
-        max_size=MOST_BYTES,
-        open_timeout=OPEN_S,
-        close_timeout=CLOSE_S,
-        ping_interval=None,
-        user_agent_header="dolphin-mp",
-    )
+    try:
+        return await client.connect(
+            url,
+            ssl=tls() if url.startswith("wss:") else None,
+            proxy=None,
+            compression=None,
+            max_size=MOST_BYTES,
+            open_timeout=OPEN_S,
+            close_timeout=CLOSE_S,
+            ping_interval=None,
+            user_agent_header="dolphin-mp",
+        )
+    except ValueError as error:  # a port or a host's name that can't be one
+        raise OSError(f"{url} is no address: {error}") from error
 
 
 async def speak(socket: ClientConnection, outgoing: asyncio.Queue[bytes]) -> None:

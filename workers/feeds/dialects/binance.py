@@ -15,10 +15,11 @@ BYTEX-TRADE/bytex/issues/7.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import orjson
 
-from dolphin_mp.workers.feeds.dialect import Heartbeat, Leave, Limits, Refused, Word
+from dolphin_mp.workers.feeds.dialect import Form, Heartbeat, Leave, Limits, Refused, Word
 from dolphin_mp.workers.feeds.dialects import answers
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ LIMITS = Limits(
     symbols=100,  # of two streams each: COIN-M takes 200, USD-M 1,024
 )
 HEARTBEAT = Heartbeat()
+SYMBOL = Form(r"[A-Z0-9]+(?:_[0-9]{6})?", "BTCUSDT")
 
 _MALFORMED = frozenset({0, 1, 2, 3, *range(-1199, -1099)})
 """Codes of requests that are no better when they are made again: the socket's, and REST's from -1100 on, of
@@ -60,7 +62,7 @@ def unsubscribe(symbols: Sequence[str], number: int) -> list[bytes]:
 
 def snapshot_url(base: str, symbol: str) -> str:
     """Give the address of a symbol's 1,000 best levels of both sides, the most there are."""
-    return f"{base}/fapi/v1/depth?symbol={symbol}&limit=1000"
+    return f"{base}/fapi/v1/depth?symbol={quote(symbol, safe='')}&limit=1000"
 
 
 def hear(payload: bytes) -> tuple[Word, ...]:

@@ -10,21 +10,26 @@ websocket-market-streams (10 messages a second, 24 hours, 200 streams), market-d
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
+from dolphin_mp.workers.feeds.dialect import Form
 from dolphin_mp.workers.feeds.dialects.binance import HEARTBEAT, LIMITS, greet, hear, subscribe, unsubscribe
 
 WS_URL = "wss://dstream.binance.com/stream"
 REST_URL = "https://dapi.binance.com"
+SYMBOL = Form(r"[A-Z0-9]+_(?:PERP|[0-9]{6})", "BTCUSD_PERP")
 
 
 def snapshot_url(base: str, symbol: str) -> str:
     """Give the address of a symbol's 1,000 best levels of both sides, the most there are."""
-    return f"{base}/dapi/v1/depth?symbol={symbol}&limit=1000"
+    return f"{base}/dapi/v1/depth?symbol={quote(symbol, safe='')}&limit=1000"
 
 
 __all__ = [
     "HEARTBEAT",
     "LIMITS",
     "REST_URL",
+    "SYMBOL",
     "WS_URL",
     "greet",
     "hear",

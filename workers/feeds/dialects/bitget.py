@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from dolphin_mp.workers.books.bitget import instrument_of, symbol_of
-from dolphin_mp.workers.feeds.dialect import Heartbeat, Limits, Refused, Subscribed, Word
+from dolphin_mp.workers.feeds.dialect import Form, Heartbeat, Limits, Refused, Subscribed, Word
 from dolphin_mp.workers.feeds.dialects import answers
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ LIMITS = Limits(
     symbols=24,
 )
 HEARTBEAT = Heartbeat(b"ping", 25.0)
+SYMBOL = Form(r"(?:spot|usdt|coin|usdc):[A-Z0-9_]+", "usdt:BTCUSDT or spot:BTCUSDT")
 
 _FINAL = frozenset(
     {

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from dolphin_mp.workers.feeds.dialect import Heartbeat, Limits, Refused, Subscribed, Word
+from dolphin_mp.workers.feeds.dialect import Form, Heartbeat, Limits, Refused, Subscribed, Word
 from dolphin_mp.workers.feeds.dialects import answers
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ WS_URL = "wss://advanced-trade-ws.coinbase.com"
 REST_URL = ""
 LIMITS = Limits(sends=4, sends_within_s=1.0, connects=4, connects_within_s=1.0, batch=50)
 HEARTBEAT = Heartbeat()
+SYMBOL = Form(r"[A-Z0-9]+(?:-[A-Z0-9]+)+", "BTC-USD")
 
 _PRODUCT = re.compile(r"\b[A-Z0-9]+(?:-[A-Z0-9]+)+\b")
 _BUSY = re.compile(r"rate|limit|too many|slow|internal|unavailable|time", re.IGNORECASE)

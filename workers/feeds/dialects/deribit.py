@@ -2,7 +2,7 @@
 
 ``raw`` is refused to those who don't log in (13778); the books of 100 ms have the same ids in a chain. An
 answer lists the channels that now come, or no longer do, which only its number tells: even ones ask, odd ones
-do not.
+do not. Channels that don't exist are left out of it without a word.
 
 Source, as of November 2026: https://docs.deribit.com (public/subscribe, public/set_heartbeat, public/test,
 book.{instrument_name}.{interval}, trades.{instrument_name}.{interval}, RPC error codes, articles/rate-limits:
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from dolphin_mp.workers.feeds.dialect import Answer, Heartbeat, Limits, Refused, Subscribed, Word
+from dolphin_mp.workers.feeds.dialect import Answer, Brings, Form, Heartbeat, Limits, Refused, Word
 from dolphin_mp.workers.feeds.dialects import answers
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ LIMITS = Limits(
     symbols=250,  # of two channels each
 )
 HEARTBEAT = Heartbeat()
+SYMBOL = Form(r"[A-Z0-9]+(?:[_-][A-Z0-9]+)+(?:-[0-9]+d[0-9]+-[CP])?", "BTC-PERPETUAL")
 
 _BEAT_S = 10
 """The shortest beat there is: a message comes at least that often."""
@@ -88,10 +89,9 @@ def hear(payload: bytes) -> tuple[Word, ...]:
     number = answers.whole(message, "id")
     if number is None or number % 2 or type(message.get("result")) is not list:
         return ()
-    if not message["result"]:  # those that don't exist are left out
-        return (Refused(None, "no such channels", final=True),)
     parts = [channel.split(".") for channel in answers.items(message, "result") if type(channel) is str]
-    return tuple(Subscribed(part[1]) for part in parts if part[0] == "book" and len(part) > 1)
+    books = tuple(part[1] for part in parts if part[0] == "book" and len(part) > 1)
+    return (Brings(number // 2, books),) if number else ()
 
 
 def _channels(symbols: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from dolphin_mp.workers.books.kraken_second import DEEPEST
-from dolphin_mp.workers.feeds.dialect import Heartbeat, Limits, Refused, Subscribed, Word
+from dolphin_mp.workers.feeds.dialect import Form, Heartbeat, Limits, Refused, Subscribed, Word
 from dolphin_mp.workers.feeds.dialects import answers
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ WS_URL = "wss://ws.kraken.com/v2"
 REST_URL = ""
 LIMITS = Limits(sends=5, sends_within_s=1.0, connects=12, connects_within_s=60.0, batch=50)  # chosen
 HEARTBEAT = Heartbeat(b'{"method":"ping"}', 30.0)
+SYMBOL = Form(r"[A-Za-z0-9.]+/[A-Za-z0-9.]+", "BTC/USD")
 
 _BOOK = {"channel": "book", "depth": DEEPEST}
 _TRADES = {"channel": "trade"}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from dolphin_mp.workers.feeds.dialect import Heartbeat, Leave, Limits, Refused, Subscribed, Word
+from dolphin_mp.workers.feeds.dialect import Form, Heartbeat, Leave, Limits, Refused, Subscribed, Word
 from dolphin_mp.workers.feeds.dialects import answers
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ LIMITS = Limits(
     batch=50,
 )
 HEARTBEAT = Heartbeat(b"ping", 20.0)
+SYMBOL = Form(r"[A-Z0-9]+-[A-Z0-9_]+(?:-[A-Z0-9]+)*", "BTC-USDT-SWAP")
 
 _NAMED = re.compile(r"channel:([a-z0-9-]+),\s*instId:([A-Za-z0-9_-]+)")
 _FINAL = frozenset(
