@@ -23,6 +23,7 @@ TERMINATED = 143  # what a component that SIGTERM ends leaves with
 _GOING = frozenset({"stopping", "stopped", "failed"})
 _STAYS = {"done": State.DONE, "failed": State.FAILED, "backoff": State.BACKOFF}
 _UP = frozenset({"starting", "ready"})
+_LEAVING = frozenset({0, TERMINATED, -15})  # how a process ends that does as it is asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,11 @@ def _legacy_of_the_dead(
     state, reason = rest[0].state, rest[0].reason
     if state in _UP and any(trace.phase for trace in rest):
         word, why = exit_word(rest)
-        end = Exited(process, past.incarnation, word if code is None else code, why)
+        code = word if code is None else code
+        if code in _LEAVING and any(trace.asked for trace in rest):
+            # its parent died between asking it to stop and writing that down: what for nobody knows any more
+            return Legacy(Remembered(process, past, State.WAITING, reason))
+        end = Exited(process, past.incarnation, code, why)
         return Legacy(Adopted(process, past, pid, _ready(rest)), (end,))
     if was_stopped(state, reason):
         return Legacy(Remembered(process, past, State.STOPPED, reason))

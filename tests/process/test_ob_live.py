@@ -368,13 +368,15 @@ def test_what_is_left_of_a_recording_always_has_its_snapshots(
     with opened(name) as venue, Client(name, venue, folder=tmp_path, **bounds) as client:
         venue.wait_for_book()
         venue.run(per_s=400)
+        first = tmp_path / f"{VENUES[name].CAPTURE}.ws.1.0"
+        client.wait_until(lambda: any(f"removed {first.name}," in line for line in client.lines))
         client.wait_until(lambda: sum("removed" in line for line in client.lines) >= 4)
         venue.pause()
         venue.settle()
         client.wait_for_truth()
         assert any("will be removed from the recording" in line for line in client.lines)
         assert venue.excesses == []
-    assert not (tmp_path / f"{VENUES[name].CAPTURE}.ws.1.0").exists()
+    assert not first.exists()
     replay = Replay(tmp_path, VENUES[name])
     for _ in replay.frames(100_000_000):
         pass

@@ -71,6 +71,8 @@ def test_of_several_in_one_process_those_that_are_done_stay_so() -> None:
         (trace("stopped", reason="on request, killed by SIGKILL"), State.STOPPED),
         (trace("stopped", "stopped", reason="shutdown"), State.WAITING),
         (trace("stopping", "stopped", reason="on request"), State.WAITING),
+        (trace("ready", "stopped", asked=True), State.WAITING),
+        (trace("starting", "stopped", word="terminated", asked=True), State.WAITING),
         (trace("failed", "failed", reason="exit 78"), State.FAILED),
         (trace("backoff", "failed", reason="exit 1"), State.BACKOFF),
         (trace("waiting"), State.WAITING),
