@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 SIZE = 16 << 20  # bytes of its array: with numpy and what it shares, the process has some 50 MiB
-REST_S = 0.1  # after a birth: by then there is a spare again
+REST_S = 0.5  # after a birth: by then there is a spare again, and the bundle of the last death is written
 BENCH = "SIGKILL until the successor runs"
 KERNEL, FORK, OURS = "the kernel's part", "bare fork", "dolphin-mp, in setup()"
 COMPONENT = """

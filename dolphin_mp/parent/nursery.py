@@ -53,6 +53,7 @@ class Nursery:
         self._tell = tell
         self._home = home
         self._retirement = Retirement(poller, hear)
+        self._prepared: dict[str, int] = {}
         self.awaited: set[str] = set()
         self._begin(spawner)
 
@@ -110,12 +111,15 @@ class Nursery:
     def prepare(self, assignment: Assignment) -> None:
         """Have a spare prepare to succeed a process that is dying."""
         pid = self._heirs.prepare(assignment)
-        if pid:
-            self._tell({"event": "heir", "process": assignment.process, "pid": pid})
+        if pid:  # told of later: it may need this core at once
+            self._prepared[assignment.process] = pid
 
     def dismiss(self, process: str) -> None:
         """Let go of its heir, if none was needed."""
         self._heirs.dismiss(process)
+        pid = self._prepared.pop(process, 0)
+        if pid:
+            self._tell({"event": "heir", "process": process, "pid": pid})
 
     # births -------------------------------------------------------------------------------------------------
 
