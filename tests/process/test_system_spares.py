@@ -100,8 +100,9 @@ def test_an_heir_that_is_stopped_is_continued(filled, world):
     for pid in parked(world):
         os.kill(pid, signal.SIGSTOP)
     os.kill(before["pid"], signal.SIGKILL)
+    heir = watcher.until_event(event="heir", process="b")["pid"]
     after = watcher.until(lambda rows: rows["b"]["restarts"] == 1 and rows["b"]["state"] == "ready")["b"]
-    assert after["pid"] in [event["pid"] for event in watcher.events if event["event"] == "heir"]
+    assert after["pid"] == heir
 
 
 def executor():
