@@ -89,12 +89,15 @@ def test_a_signal_to_a_forked_process_is_not_one_to_the_component(up, world):
         def setup(self):
             import os
 
+            reading, writing = os.pipe()
             self.pid = os.fork()
             if self.pid == 0:
                 import time
 
+                os.write(writing, b"x")
                 time.sleep(600)
                 os._exit(0)
+            os.read(reading, 1)  # CPython forgets what comes in the midst of a fork
             self.child.publish(self.pid)
 
         def step(self):
