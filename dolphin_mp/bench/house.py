@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 _VARIABLES = ("XDG_RUNTIME_DIR", "XDG_STATE_HOME")
 _MEMORY = "/dev/shm"
+LIMIT_S = 10.0
 
 
 @contextlib.contextmanager
@@ -28,11 +31,27 @@ def own_folder() -> Iterator[Path]:
         try:
             yield Path(folder)
         finally:
+            _wait_for_writers(folder)
             for name, value in before.items():
                 if value is None:
                     del os.environ[name]
                 else:
                     os.environ[name] = value
+
+
+def _wait_for_writers(folder: str) -> None:
+    """Wait, within a bound, for those that still write crash bundles there: they outlive their system."""
+    limit = time.monotonic() + LIMIT_S
+    while time.monotonic() < limit and _is_written_to(folder):
+        select.select([], [], [], 0.02)
+
+
+def _is_written_to(folder: str) -> bool:
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if os.fsencode(folder) in entry.read_bytes():
+                return True
+    return False
 
 
 @contextlib.contextmanager
