@@ -53,7 +53,6 @@ class Nursery:
         self._tell = tell
         self._home = home
         self._retirement = Retirement(poller, hear)
-        self._prepared: dict[str, int] = {}
         self.awaited: set[str] = set()
         self._begin(spawner)
 
@@ -63,6 +62,7 @@ class Nursery:
         self._zygote_watch = ZygoteWatch(self._poller, spawner, self._is_awaited, self._hear)
         self._spares = Spares(spawner, self._poller, self._heard_of_spare, self._home)
         self._heirs = Heirs(self._spares)
+        self._prepared: dict[str, int] = {}  # pids of heirs that nobody was told of yet, by process
         self._is_proven = False  # whether a process has come of the present zygote
         self.watch_zygote()
 

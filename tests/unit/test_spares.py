@@ -66,6 +66,18 @@ def test_they_are_ready_once_they_have_reported(spares, spawner, poller):
     assert (len(spares), spares.is_full) == (2, True)
 
 
+@pytest.mark.parametrize(("word", "held"), [(b"here", False), (b"held", True)])
+def test_a_report_says_whether_the_line_ends_with_the_process_alone(spares, spawner, poller, word, held):
+    spares.refill()
+    for other in spawner.others:
+        other.send(word)
+    poller.poll(0)
+    spare = spares.take(b"run", b"be it")
+    assert spare.line.held is held
+    os.close(spare.pidfd)
+    spare.line.close()
+
+
 def test_one_that_is_taken_is_told_and_another_is_made(spares, spawner, poller):
     spares.refill()
     spawner.report()
