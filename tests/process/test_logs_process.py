@@ -478,3 +478,19 @@ def test_a_full_disk_is_survived_counted_and_said_when_it_is_over(tmp_path):
     assert told["said"] + told["dropped"] == told["sent"]
     assert "could not be written (No space left on device) since" in told["why"]
     assert told["last"] == str(told["sent"] - 1)
+
+
+def test_a_collector_that_may_not_choose_how_it_is_scheduled_goes_on(tmp_path):
+    code = (
+        "import os, sys\n"
+        "def refuse(*_): raise PermissionError(1, 'Operation not permitted')\n"
+        "os.sched_setscheduler = refuse\n"
+        "from dolphin_mp.logs.collector import main\n"
+        "sys.argv = ['collector', 'nobody']\n"  # a system that has ended: it leaves at once
+        "sys.exit(main())\n"
+    )
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
